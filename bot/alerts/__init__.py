@@ -1,0 +1,1 @@
+"""Doors for alerts: one module per vendor, verify -> parse -> Alert."""

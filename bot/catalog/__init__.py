@@ -1,0 +1,1 @@
+"""Owners, tiers, domains and aliases from catalogue files."""

@@ -1,0 +1,1 @@
+"""Answers read off the map: blast radius, health, owners, coverage. Pure functions over a graph and now."""

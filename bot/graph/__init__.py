@@ -1,0 +1,1 @@
+"""The live map: merge of the layers, walks, freshness. Pure."""

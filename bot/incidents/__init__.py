@@ -1,0 +1,1 @@
+"""The alert path: dedupe -> find service -> correlate -> enrich -> decide -> notify."""

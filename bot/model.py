@@ -1,0 +1,195 @@
+"""The value types everybody speaks. No I/O, no clocks: whoever needs `now` is given it.
+
+Times are epoch seconds as float (UTC) unless a name says otherwise; durations are seconds, latencies microseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+WINDOW_SECONDS = 60
+"""Every stored aggregate belongs to one half-open minute `[start, start + 60)`."""
+
+ENTRY = "(entry)"
+"""Pseudo-caller: a request that came in from outside every known service (a root server span)."""
+
+UNATTRIBUTED = "(unattributed)"
+"""Pseudo-caller: somebody called, and nobody can say who. Counted and shown, never guessed."""
+
+PSEUDO = frozenset((ENTRY, UNATTRIBUTED))
+
+LATENCY_BUCKETS = 16
+"""Latency histogram size: bucket i counts calls in `[250 µs * 2**i, 250 µs * 2**(i+1))`; the ends take what lies beyond
+(bucket 0 everything under 500 µs, bucket 15 everything from 8.2 s up)."""
+
+
+class Layer(StrEnum):
+    """One source's graph. Never fused at write time."""
+
+    NETWORK = "network"
+    IPC = "ipc"
+    TRACE = "trace"
+
+
+class Kind(StrEnum):
+    """What sort of thing a node is. Order matters to `Node.merged`: earlier wins over later."""
+
+    SERVICE = "service"
+    DATABASE = "database"
+    QUEUE = "queue"
+    CACHE = "cache"
+    GATEWAY = "gateway"
+    EXTERNAL = "external"
+
+
+_KIND_RANK = {kind: rank for rank, kind in enumerate(Kind)}
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A service as one sighting knows it. `id` is `name[.namespace][@environment]`, lower case (see `bot.names`)."""
+
+    id: str
+    kind: Kind = Kind.SERVICE
+    name: str = ""
+    namespace: str = ""
+    environment: str = ""
+
+    def merged(self, other: Node) -> Node:
+        """The surer of two descriptions of one id: one that reports itself is a service whatever its callers think."""
+        return other if _KIND_RANK[other.kind] < _KIND_RANK[self.kind] else self
+
+
+EdgeKey = tuple[str, str]
+"""(caller id or a pseudo-caller, callee id)"""
+
+
+class Tally:
+    """Counts of one edge in one window. Adding is commutative and associative, so order of arrival never matters.
+
+    `calls` and `errors` are scaled by the sampling probability where the record carries it; `sampled` is the raw number
+    of sightings. A tally may be negative: a late span can show that an earlier link was to somebody else, and the
+    correction takes the earlier count back.
+    """
+
+    __slots__ = ("calls", "errors", "histogram", "latency_us", "sampled")
+
+    def __init__(self) -> None:
+        self.calls = 0.0
+        self.errors = 0.0
+        self.sampled = 0
+        self.latency_us = 0.0
+        self.histogram = [0.0] * LATENCY_BUCKETS
+
+    def add(self, other: Tally) -> None:
+        """Take another tally of the same edge and window into this one."""
+        self.calls += other.calls
+        self.errors += other.errors
+        self.sampled += other.sampled
+        self.latency_us += other.latency_us
+        mine = self.histogram
+        for index, count in enumerate(other.histogram):
+            if count:
+                mine[index] += count
+
+    def quantile_ms(self, q: float) -> float | None:
+        """The q-quantile in milliseconds, interpolated inside its power-of-two bucket; None without timed calls."""
+        total = sum(self.histogram)
+        if total <= 0:
+            return None
+        rank = q * total
+        for index, count in enumerate(self.histogram):
+            if count and rank <= count:
+                low = 0.25 * 2**index if index else 0.0
+                high = 0.25 * 2 ** (index + 1)
+                return round(low + (high - low) * rank / count, 3)
+            rank -= count
+        return round(0.25 * 2**LATENCY_BUCKETS, 3)
+
+    @property
+    def error_rate(self) -> float:
+        """Share of calls that failed, 0..1; 0 where there were none."""
+        return min(1.0, self.errors / self.calls) if self.calls > 0 else 0.0
+
+
+@dataclass(slots=True)
+class LayerDelta:
+    """What one layer learnt since it was last asked: window start (epoch s, multiple of 60) -> edge -> counts to add."""
+
+    layer: Layer
+    nodes: dict[str, Node] = field(default_factory=dict)
+    windows: dict[int, dict[EdgeKey, Tally]] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        return bool(self.windows or self.nodes)
+
+
+class AlertStatus(StrEnum):
+    """What the monitoring system says of the alert now."""
+
+    FIRING = "firing"
+    ACKNOWLEDGED = "acknowledged"
+    RESOLVED = "resolved"
+
+
+@dataclass(frozen=True, slots=True)
+class Alert:
+    """One alert of one delivery, in our words.
+
+    `fingerprint` + `starts_at` identify it (the same alert firing again later is another one); `group_key` is the
+    sender's own idea of what belongs together. `service_hints` are candidate names in falling order of trust; the first
+    that names a known service wins (see `bot.incidents.steps`).
+    """
+
+    source: str
+    fingerprint: str
+    status: AlertStatus
+    starts_at: float
+    title: str
+    group_key: str
+    service_hints: tuple[ServiceHint, ...] = ()
+    ends_at: float | None = None
+    summary: str = ""
+    severity: str = ""
+    environment: str = ""
+    labels: Mapping[str, str] = field(default_factory=dict)
+    link: str = ""
+    runbook: str = ""
+    number: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceHint:
+    """One place in the payload that may name the failing service. `origin` says which, e.g. `label service`."""
+
+    name: str
+    origin: str
+    namespace: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """What a door made of one webhook body. `key` identifies the delivery, so that the sender's retries are recognised."""
+
+    key: str
+    alerts: tuple[Alert, ...]
+    ignored: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """A Slack message: Block Kit plus `text` that carries the same facts for lock screens and screen readers."""
+
+    text: str
+    blocks: tuple[Mapping[str, object], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who owns a service. `source` names the catalogue fact it came from."""
+
+    team: str
+    slack: str = ""
+    source: str = ""

@@ -1,0 +1,185 @@
+"""Any label, host or address -> one service id. The only place where names are made and compared.
+
+Three layers that disagree on a name give three services and a useless map, so every door comes here, and every rule is
+one that cannot merge two different services: explicit attributes, normalisation, the alias table. What is only likely
+(`close_matches`) is offered as a suggestion, never applied.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+
+from rapidfuzz import fuzz, process
+
+from bot.errors import Ambiguous, NotFound
+from bot.model import Kind, Node
+
+MAX_ID = 200
+"""Longest service id. A longer one keeps its start and gets a hash of the whole, so that two long names stay two."""
+
+_CLUSTER_DNS = re.compile(r"^(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(?:\..+)?$")
+_RESERVED = re.compile(r"[@()]")
+_PORT = re.compile(r":\d{1,5}$")
+# Kubernetes makes its suffixes from an alphabet without vowels and look-alikes (apimachinery util/rand).
+_POD = re.compile(r"^(?P<name>.+?)(?:-[bcdfghjklmnpqrstvwxz2456789]{6,10})?-[bcdfghjklmnpqrstvwxz2456789]{5}$")
+_ORDINAL = re.compile(r"^(?P<name>.+)-\d{1,4}$")
+_LOCAL_HOSTS = frozenset(("localhost", "localhost.localdomain", "ip6-localhost", "host.docker.internal"))
+_INTERNAL_SUFFIXES = frozenset(("internal", "local", "lan", "corp", "intra", "consul", "private", "home", "test"))
+
+
+def clean(text: str) -> str:
+    """Lower case, compatibility-normalised, without control characters, bidirectional marks or outer white space."""
+    if text.isascii() and text.isprintable():
+        return text.strip().lower()
+    folded = unicodedata.normalize("NFKC", text)
+    kept = "".join(char if unicodedata.category(char)[0] != "C" else "" for char in folded)
+    return " ".join(kept.split()).lower()
+
+
+def _bounded(identifier: str) -> str:
+    """At most `MAX_ID` characters, the same for the same text, different for different texts."""
+    if len(identifier) <= MAX_ID:
+        return identifier
+    digest = hashlib.blake2b(identifier.encode(), digest_size=6).hexdigest()
+    return f"{identifier[: MAX_ID - 13]}~{digest}"
+
+
+def service(name: str, namespace: str = "", environment: str = "", kind: Kind = Kind.SERVICE) -> Node | None:
+    """The node for an explicitly named service; None where nothing is left of the name.
+
+    `name.namespace` where a namespace is known, `@environment` where one is given (design: service id). `@` and
+    parentheses in a name become `_`: the first divides off the environment, the second mark pseudo-callers.
+    """
+    return _service(_bounded(name), _bounded(namespace), _bounded(environment), kind)
+
+
+@lru_cache(maxsize=65_536)
+def _service(name: str, namespace: str, environment: str, kind: Kind) -> Node | None:
+    parts = [_RESERVED.sub("_", clean(part)) for part in (name, namespace, environment)]
+    if not parts[0]:
+        return None
+    identifier = parts[0]
+    if parts[1] and not identifier.endswith("." + parts[1]):
+        identifier = f"{identifier}.{parts[1]}"
+    if parts[2]:
+        identifier = f"{identifier}@{parts[2]}"
+    return Node(_bounded(identifier), kind, *parts)
+
+
+def from_host(host: str, environment: str = "", kind: Kind | None = None) -> Node | None:
+    """The node behind a host name or address a caller dialled; None where it identifies nobody.
+
+    Cluster DNS gives `name.namespace`; a bare host is a service's short name; a public address or a dotted name outside
+    the usual internal suffixes is an external host. A private address or this very host (`localhost`) names nobody:
+    attribution by address is the network layer's work, and a guess here would merge every service's own localhost.
+    """
+    return _from_host(_bounded(host), environment, kind)
+
+
+@lru_cache(maxsize=65_536)
+def _from_host(host: str, environment: str, kind: Kind | None) -> Node | None:
+    text = _PORT.sub("", clean(host).rstrip(".")) if host.count(":") <= 1 else clean(host).strip("[]")
+    if not text or text in _LOCAL_HOSTS:
+        return None
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        pass
+    else:
+        return service(str(address), kind=kind or Kind.EXTERNAL) if address.is_global else None
+    if match := _CLUSTER_DNS.match(text):
+        return service(match["name"], match["namespace"], environment, kind or Kind.SERVICE)
+    if "." not in text or text.rsplit(".", 1)[1] in _INTERNAL_SUFFIXES:
+        return service(text, "", environment, kind or Kind.SERVICE)
+    return service(text, kind=kind or Kind.EXTERNAL)
+
+
+def database(system: str, host: str = "", namespace: str = "", environment: str = "") -> Node | None:
+    """The node of a database only its callers know: by host, else `database.system`, else the system alone."""
+    kind = Kind.CACHE if clean(system) in ("redis", "memcached", "valkey") else Kind.DATABASE
+    return (
+        from_host(host, environment, kind)
+        or service(namespace, system, environment, kind)
+        or service(system, "", environment, kind)
+    )
+
+
+def queue(system: str, destination: str = "", environment: str = "") -> Node | None:
+    """The node of a queue or topic: `destination.system`, so that a queue never merges with a service of its name."""
+    return service(destination, system, environment, Kind.QUEUE) or service(system, "", environment, Kind.QUEUE)
+
+
+def workload_of_pod(pod: str) -> str:
+    """`payments-7d9f8b6c5d-x2x9z` -> `payments`, `payments-db-0` -> `payments-db`; anything else as it is."""
+    text = clean(pod)
+    match = _POD.match(text) or _ORDINAL.match(text)
+    return match["name"] if match else text
+
+
+def bare(identifier: str) -> str:
+    """The id without its environment: `payments.shop@prod` -> `payments.shop`."""
+    return identifier.partition("@")[0]
+
+
+def close_matches(text: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
+    """The known ids that look most like `text`, best first; ties by name, so the answer is the same every time."""
+    wanted = clean(text)
+    found = process.extract(wanted, list(known), scorer=fuzz.WRatio, limit=limit * 4, score_cutoff=50)
+    ranked = sorted(found, key=lambda hit: (-hit[1], abs(len(hit[0]) - len(wanted)), hit[0]))
+    return tuple(hit[0] for hit in ranked[:limit])
+
+
+class NameIndex:
+    """Finds the one id a person or an alert means by a text. Grows with the map; holds no more names than the map does."""
+
+    def __init__(self, aliases: Mapping[str, str] | None = None) -> None:
+        self._by_text: dict[str, set[str]] = {}
+        self._ids: set[str] = set()
+        self._aliases = {clean(alias): clean(target) for alias, target in (aliases or {}).items()}
+
+    def __contains__(self, identifier: str) -> bool:
+        return identifier in self._ids
+
+    def add(self, node: Node) -> None:
+        """Make a node findable by its id, its id without environment, and its bare name."""
+        if node.id in self._ids:
+            return
+        self._ids.add(node.id)
+        for text in {node.id, bare(node.id), node.name}:
+            self._by_text.setdefault(text, set()).add(node.id)
+
+    def discard(self, node: Node) -> None:
+        """Forget a node that left the map."""
+        self._ids.discard(node.id)
+        for text in {node.id, bare(node.id), node.name}:
+            holders = self._by_text.get(text, set())
+            holders.discard(node.id)
+            if not holders:
+                self._by_text.pop(text, None)
+
+    def find(self, text: str) -> str | None:
+        """The id for a text where exactly one service answers to it, else None."""
+        wanted = clean(text)
+        wanted = self._aliases.get(wanted, wanted)
+        if wanted in self._ids:
+            return wanted
+        holders = self._by_text.get(wanted, ())
+        return next(iter(holders)) if len(holders) == 1 else None
+
+    def resolve(self, text: str) -> str:
+        """The id for a text. Raises `Ambiguous` where several answer to it, `NotFound` with suggestions where none does."""
+        found = self.find(text)
+        if found is not None:
+            return found
+        shown = clean(text)[:80]
+        holders = sorted(self._by_text.get(clean(text), ()))
+        if holders:
+            raise Ambiguous(f"{len(holders)} services are called {shown!r}: say which one.", tuple(holders[:10]))
+        suggestions = close_matches(text[:MAX_ID], self._ids)
+        hint = f" Closest: {', '.join(suggestions)}." if suggestions else " The map is empty so far."
+        raise NotFound(f"No service called {shown!r} on the map.{hint if suggestions or not self._ids else ''}", suggestions)

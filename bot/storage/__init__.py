@@ -1,0 +1,1 @@
+"""SQLModel tables, the store, the outbox, Alembic migrations. The only room that speaks SQL."""

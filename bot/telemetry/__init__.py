@@ -1,0 +1,1 @@
+"""Doors for telemetry: bytes in, sightings out. One module per wire format; no storage, no graph."""

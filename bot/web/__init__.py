@@ -1,0 +1,1 @@
+"""aiohttp routes: telemetry and alert doors, JSON API, preview, health."""

@@ -1,0 +1,1 @@
+"""Tests mirror bot/; fakes and real processes are in kit/, benchmarks in benchmarks/."""

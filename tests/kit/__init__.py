@@ -1,0 +1,1 @@
+"""Fakes and real processes the tests start for themselves."""
