@@ -193,3 +193,26 @@ class Owner:
     team: str
     slack: str = ""
     source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One Slack message as we want it: the latest content, and how far Slack has it.
+
+    `revision` counts what was wanted, `sent_revision` what Slack has (0: never posted). `parent_ts` is the root's `ts`
+    where this is a thread line and the root is out. States: `pending`, `sending`, `sent`, `failed`.
+    """
+
+    key: str
+    channel: str
+    message: Message
+    revision: int = 1
+    sent_revision: int = 0
+    channel_id: str | None = None
+    ts: str | None = None
+    parent_key: str | None = None
+    parent_ts: str | None = None
+    state: str = "pending"
+    attempts: int = 0
+    attempted_at: float | None = None
+    created_at: float = 0.0

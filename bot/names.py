@@ -83,7 +83,10 @@ def from_host(host: str, environment: str = "", kind: Kind | None = None) -> Nod
 
 @lru_cache(maxsize=65_536)
 def _from_host(host: str, environment: str, kind: Kind | None) -> Node | None:
-    text = _PORT.sub("", clean(host).rstrip(".")) if host.count(":") <= 1 else clean(host).strip("[]")
+    text = clean(host).rstrip(".")
+    if text.count(":") <= 1 or "]:" in text:  # a bare IPv6 address has colons but no port
+        text = _PORT.sub("", text)
+    text = text.strip("[]").rstrip(".")
     if not text or text in _LOCAL_HOSTS:
         return None
     try:

@@ -1,0 +1,52 @@
+"""Every number the bot publishes on `/metrics`, in one list, so that the README's table can be tested against it."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+_FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+HTTP_REQUESTS = Counter("topology_bot_http_requests", "HTTP requests", ["route", "status"], registry=REGISTRY)
+HTTP_SECONDS = Histogram("topology_bot_http_seconds", "Time to answer", ["route"], buckets=_FAST, registry=REGISTRY)
+
+SPANS_ACCEPTED = Counter("topology_bot_spans_accepted", "Spans taken in", ["source"], registry=REGISTRY)
+TELEMETRY_DROPPED = Counter(
+    "topology_bot_telemetry_dropped", "Telemetry records left out", ["source", "reason"], registry=REGISTRY
+)
+TELEMETRY_LAST = Gauge(
+    "topology_bot_telemetry_last_seconds", "Epoch time of the last batch", ["source"], registry=REGISTRY
+)
+TELEMETRY_QUEUED = Gauge("topology_bot_telemetry_queued_bytes", "Bytes of telemetry waiting", registry=REGISTRY)
+OPEN_SPANS = Gauge("topology_bot_open_spans", "Spans waiting for their other half", registry=REGISTRY)
+OPEN_TRACES = Gauge("topology_bot_open_traces", "Traces held open", registry=REGISTRY)
+MAP_SERVICES = Gauge("topology_bot_map_services", "Services on the live map", registry=REGISTRY)
+MAP_EDGES = Gauge("topology_bot_map_edges", "Edges on the live map", registry=REGISTRY)
+MAP_DROPPED = Counter("topology_bot_map_dropped", "Left off or taken from the map", ["reason"], registry=REGISTRY)
+WINDOWS_WRITTEN = Counter("topology_bot_windows_written", "Edge windows written", registry=REGISTRY)
+WINDOWS_DIRTY = Gauge("topology_bot_windows_dirty", "Edge windows waiting to be written", registry=REGISTRY)
+
+DELIVERIES = Counter("topology_bot_deliveries", "Webhook deliveries", ["source", "verdict"], registry=REGISTRY)
+DELIVERIES_WAITING = Gauge("topology_bot_deliveries_waiting", "Stored deliveries not worked yet", registry=REGISTRY)
+ALERT_STEP_SECONDS = Histogram(
+    "topology_bot_alert_step_seconds", "Time in one step of the alert path", ["step"], buckets=_FAST, registry=REGISTRY
+)
+ALERT_STEP_FAILURES = Counter(
+    "topology_bot_alert_step_failures", "Steps that failed; the alert went on without them", ["step"], registry=REGISTRY
+)
+
+OUTBOX_SENT = Counter("topology_bot_outbox_sent", "Messages posted or edited", ["what"], registry=REGISTRY)
+OUTBOX_RETRIES = Counter("topology_bot_outbox_retries", "Attempts that will be repeated", ["reason"], registry=REGISTRY)
+OUTBOX_FAILED = Counter("topology_bot_outbox_failed", "Messages given up or degraded", ["reason"], registry=REGISTRY)
+OUTBOX_POSSIBLE_DUPLICATES = Counter(
+    "topology_bot_outbox_possible_duplicates",
+    "Posted again although it could not be looked up whether the first try arrived",
+    registry=REGISTRY,
+)
+OUTBOX_LATENCY = Histogram(
+    "topology_bot_outbox_seconds", "From written to accepted by Slack", buckets=_FAST, registry=REGISTRY
+)
+OUTBOX_WAITING = Gauge("topology_bot_outbox_waiting", "Messages waiting to be sent", registry=REGISTRY)
+COMMANDS = Counter("topology_bot_slack_commands", "Slash commands and clicks", ["what"], registry=REGISTRY)
+LOOP_FAILURES = Counter("topology_bot_loop_failures", "Background loops restarted", ["loop"], registry=REGISTRY)
