@@ -1,0 +1,219 @@
+"""Settings: one TOML file, environment variables, secret files. Read once, frozen, failing loudly.
+
+Order of strength: environment variable, `<NAME>_FILE` (the file's content), TOML file, default. The TOML file is
+`TOPOLOGY_BOT_CONFIG`, or `topology-bot.toml` in the working directory if there is one; its keys are the field names
+below. Values of secret settings never appear in an error or in `repr`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from bot.errors import ConfigError
+
+SCOPES = frozenset(("read", "ingest", "admin"))
+ALERT_SOURCES = ("alertmanager", "pagerduty")
+
+# Names people already have in their environment, besides TOPOLOGY_BOT_<FIELD>.
+_KNOWN_NAMES = {
+    "database_url": ("DATABASE_URL",),
+    "slack_bot_token": ("SLACK_BOT_TOKEN",),
+    "slack_signing_secret": ("SLACK_SIGNING_SECRET",),
+    "slack_api_url": ("SLACK_API_URL",),
+    "alertmanager_tokens": ("TOPOLOGY_BOT_ALERTMANAGER_SECRETS",),
+    "pagerduty_secrets": ("PAGERDUTY_WEBHOOK_SECRETS",),
+}
+_CONFIG_VARIABLE = "TOPOLOGY_BOT_CONFIG"
+_CLIENT_VARIABLES = ("TOPOLOGY_BOT_URL", "TOPOLOGY_BOT_TOKEN")
+
+
+def _comma_separated(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
+
+
+def _split_secrets(value: object) -> object:
+    return tuple(SecretStr(part) for part in _comma_separated(value)) if isinstance(value, str) else value  # type: ignore[attr-defined]
+
+
+Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_split_secrets)]
+Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
+
+
+@dataclass(frozen=True, slots=True)
+class ApiToken:
+    """One bearer token of the API: who it belongs to and what it may do."""
+
+    name: str
+    scopes: frozenset[str]
+    secret: SecretStr
+
+    @classmethod
+    def parse(cls, text: str) -> ApiToken:
+        """Read `name:scope+scope:token`. Raises ValueError that names the token, never its secret."""
+        name, _, rest = text.partition(":")
+        scopes_text, _, secret = rest.partition(":")
+        scopes = frozenset(scopes_text.split("+")) if scopes_text else frozenset()
+        if not name or not secret or not scopes or not scopes <= SCOPES:
+            raise ValueError(f"token {name or '?'!r}: want name:scope+scope:token with scopes {', '.join(sorted(SCOPES))}")
+        return cls(name, scopes, SecretStr(secret))
+
+
+def _parse_tokens(value: object) -> object:
+    texts = _comma_separated(value)
+    return tuple(ApiToken.parse(text) if isinstance(text, str) else text for text in texts) if isinstance(texts, tuple | list) else value
+
+
+class Settings(BaseModel):
+    """Every setting. The field's description is the text of its row in the README's table."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+
+    listen: str = Field("127.0.0.1:8080", description="`host:port` to listen on")
+    database_url: SecretStr = Field(
+        SecretStr("sqlite:///topology-bot.db"), description="`sqlite:///PATH` or `postgresql://…`; also `DATABASE_URL`"
+    )
+    channel: str = Field("#incidents", description="Slack channel (id or name) for what no route claims")
+    public_url: str = Field("", description="where people reach this bot, for links; default: the listen address")
+    catalog: Path | None = Field(None, description="path of a `services.yaml` with owners, tiers and aliases")
+
+    slack_bot_token: SecretStr | None = Field(None, description="`xoxb-…`; none: messages go to the preview page; also `SLACK_BOT_TOKEN`")
+    slack_signing_secret: SecretStr | None = Field(None, description="verifies Slack's requests; none: `/slack/events` refuses all; also `SLACK_SIGNING_SECRET`")
+    slack_api_url: str = Field("https://slack.com/api/", description="where the Slack API is; also `SLACK_API_URL`")
+    slack_burst: int = Field(120, ge=1, description="messages a channel may get at once before the pace falls to one a second")
+
+    alertmanager_tokens: Secrets = Field((), description="comma-separated bearer tokens or basic-auth passwords; none: refuses all")
+    pagerduty_secrets: Secrets = Field((), description="comma-separated webhook signing secrets; none: refuses all; also `PAGERDUTY_WEBHOOK_SECRETS`")
+    api_tokens: Annotated[tuple[ApiToken, ...], BeforeValidator(_parse_tokens)] = Field(
+        (), description="comma-separated `name:scope+scope:token` (scopes read, ingest, admin); none: open on loopback, refused elsewhere"
+    )
+    allow_unsigned: Names = Field((), description="alert sources accepted unverified, from loopback only")
+
+    trace_settle_seconds: float = Field(2.0, gt=0, le=60, description="a trace this long without a new span is linked")
+    trace_lifetime_seconds: float = Field(60.0, ge=5, le=3600, description="how long a linked trace still takes late spans")
+    trace_max_spans: int = Field(400_000, ge=1_000, description="most spans held open for pairing")
+    span_max_age_seconds: float = Field(86_400.0, gt=0, description="spans older than this are dropped and counted")
+    max_services: int = Field(100_000, ge=10, description="most services on the live map")
+    max_edges: int = Field(1_000_000, ge=10, description="most edges on the live map")
+    window_retention_seconds: float = Field(86_400.0, ge=7_200, description="how long minute windows are kept in the database")
+    edge_retention_seconds: float = Field(30 * 86_400.0, ge=7_200, description="an edge unseen for this long leaves the map")
+    log_format: str = Field("auto", pattern="^(auto|text|json)$", description="`text`, `json`, or `auto`: text on a terminal")
+    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`")
+
+    @model_validator(mode="after")
+    def _check(self) -> Settings:
+        host, port = self.host_port
+        if not host or not 0 <= port <= 65_535:
+            raise ValueError(f"listen: want host:port, not {self.listen!r}")
+        scheme = self.database_url.get_secret_value().partition(":")[0].partition("+")[0]
+        if scheme not in ("sqlite", "postgresql", "postgres"):
+            raise ValueError(f"database_url: want sqlite:///PATH or postgresql://…, not {scheme!r}")
+        unknown = set(self.allow_unsigned) - set(ALERT_SOURCES)
+        if unknown:
+            raise ValueError(f"allow_unsigned: no source called {', '.join(sorted(unknown))}; there are {', '.join(ALERT_SOURCES)}")
+        if not self.slack_api_url.startswith(("http://", "https://")):
+            raise ValueError("slack_api_url: want an http(s) URL")
+        return self
+
+    @property
+    def host_port(self) -> tuple[str, int]:
+        """Where to listen. IPv6 hosts are written `[::1]:8080`."""
+        host, _, port = self.listen.rpartition(":")
+        return host.strip("[]"), int(port) if port.isdigit() else -1
+
+    @property
+    def base_url(self) -> str:
+        """Where people reach this bot, without a trailing slash."""
+        return self.public_url.rstrip("/") or f"http://{self.listen}"
+
+    def alert_secrets(self, source: str) -> tuple[str, ...]:
+        """The secrets one alert source may use."""
+        found: tuple[SecretStr, ...] = {"alertmanager": self.alertmanager_tokens, "pagerduty": self.pagerduty_secrets}[source]
+        return tuple(secret.get_secret_value() for secret in found)
+
+
+def _variables(field: str) -> tuple[str, ...]:
+    return (f"TOPOLOGY_BOT_{field.upper()}", *_KNOWN_NAMES.get(field, ()))
+
+
+ENVIRONMENT_NAMES: frozenset[str] = frozenset(
+    {name + suffix for field in Settings.model_fields for name in _variables(field) for suffix in ("", "_FILE")}
+    | {_CONFIG_VARIABLE, *_CLIENT_VARIABLES}
+)
+"""Every environment variable the program reads; `TOPOLOGY_BOT_URL` and `_TOKEN` are the command line's."""
+
+
+def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for field in Settings.model_fields:
+        for name in _variables(field):
+            if environ.get(name):
+                found[field] = environ[name]
+                break
+            if path := environ.get(name + "_FILE"):
+                try:
+                    found[field] = Path(path).read_text().strip()
+                except OSError as error:
+                    raise ConfigError(f"{name}_FILE: cannot read {path}: {error.strerror}") from None
+                break
+    return found
+
+
+def _from_file(environ: Mapping[str, str]) -> dict[str, Any]:
+    named = environ.get(_CONFIG_VARIABLE)
+    path = Path(named or "topology-bot.toml")
+    if not named and not path.exists():
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise ConfigError(f"{_CONFIG_VARIABLE}: cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not a TOML file: {error}") from None
+
+
+def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings:
+    """Read all settings once. Raises `ConfigError` naming each setting that is wrong and where it came from."""
+    environ = os.environ if environ is None else environ
+    values = {**_from_file(environ), **_from_environment(environ), **overrides}
+    try:
+        return Settings(**values)
+    except ValidationError as error:
+        texts = [
+            f"{_variables(str(item['loc'][0]))[0] + ': ' if item['loc'] else ''}{item['msg'].removeprefix('Value error, ')}"
+            for item in error.errors(include_url=False, include_input=False, include_context=False)
+        ]
+        raise ConfigError("settings: " + "; ".join(texts)) from None
+
+
+def strays(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
+    """Variables that look like settings and are none: worth a warning, since one may be a typing error.
+
+    Never fatal: Kubernetes gives every pod `TOPOLOGY_BOT_PORT…` and `TOPOLOGY_BOT_SERVICE_…` for a Service of our name.
+    """
+    environ = os.environ if environ is None else environ
+    made_by_kubernetes = ("TOPOLOGY_BOT_PORT", "TOPOLOGY_BOT_SERVICE_", "TOPOLOGY_BOT_TESTS_")
+    return tuple(
+        sorted(
+            name
+            for name in environ
+            if name.startswith("TOPOLOGY_BOT_") and name not in ENVIRONMENT_NAMES and not name.startswith(made_by_kubernetes)
+        )
+    )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host or address can only be reached from this machine."""
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

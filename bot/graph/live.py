@@ -1,0 +1,220 @@
+"""The live map: the union of all layers' edges, each layer's own part kept beside the others', updated by deltas.
+
+Comes in: which edges a layer saw in which minute. Goes out: nodes, edges, freshness and confidence at any `now`. What is
+lost: services and edges beyond the caps (refused and counted), edges unseen for longer than the retention (dropped).
+Held in memory by every replica and never rebuilt on a request.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import networkx as nx
+
+from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Layer, Node, Tally
+from bot.names import NameIndex
+
+_Key = TypeVar("_Key", Layer, str)
+
+_FRESH = 2.0
+_STALE = 6.0
+_GRACE_SECONDS = 120.0
+_BASE_CONFIDENCE = {Layer.TRACE: 0.97, Layer.IPC: 0.95, Layer.NETWORK: 0.9}
+
+
+@dataclass(slots=True)
+class Sighted:
+    """When one layer saw an edge. `interval` is its habit: the usual number of seconds between minutes with traffic."""
+
+    first_seen: float
+    last_seen: float
+    interval: float = float(WINDOW_SECONDS)
+
+    def see(self, minute: int, now: float) -> None:
+        """Take in one minute with traffic. Late minutes widen the range but teach nothing about the habit."""
+        seen = min(now, float(minute + WINDOW_SECONDS))
+        gap = seen - self.last_seen
+        if gap > WINDOW_SECONDS / 2:
+            # A slow average: a nightly job's habit is a day, and one quiet hour of a busy edge does not make it nightly.
+            self.interval += 0.25 * (max(gap, WINDOW_SECONDS) - self.interval)
+        self.first_seen = min(self.first_seen, float(minute))
+        self.last_seen = max(self.last_seen, seen)
+
+    def freshness(self, now: float) -> str:
+        """`fresh`, `fading` or `stale`, by age against the habit."""
+        age = now - self.last_seen - _GRACE_SECONDS
+        if age <= _FRESH * self.interval:
+            return "fresh"
+        return "fading" if age <= _STALE * self.interval else "stale"
+
+    def decay(self, now: float) -> float:
+        """1 while fresh, halving with every further two habitual intervals of silence."""
+        over = now - self.last_seen - _GRACE_SECONDS - _FRESH * self.interval
+        return 1.0 if over <= 0 else float(0.5 ** (over / (_FRESH * self.interval)))
+
+
+class LiveGraph:
+    """The merged map. Not thread-safe: one thread (the event loop's) reads and writes it."""
+
+    def __init__(self, names: NameIndex, max_services: int = 100_000, max_edges: int = 1_000_000) -> None:
+        self.names = names
+        self.dropped: Counter[str] = Counter()
+        self._max_services = max_services
+        self._max_edges = max_edges
+        self._graph: nx.DiGraph[str] = nx.DiGraph()
+        self._entries: dict[str, Sighted] = {}
+
+    def __contains__(self, service: str) -> bool:
+        return service in self._graph
+
+    @property
+    def service_count(self) -> int:
+        """Services on the map."""
+        return int(self._graph.number_of_nodes())
+
+    @property
+    def edge_count(self) -> int:
+        """Edges on the map."""
+        return int(self._graph.number_of_edges())
+
+    # -- taking in ---------------------------------------------------------------------------------------------------
+
+    def add_node(self, node: Node) -> bool:
+        """Put a service on the map or learn more about it; False where the cap refuses it."""
+        known = self._graph.nodes.get(node.id)
+        if known is not None:
+            known["node"] = known["node"].merged(node)
+            return True
+        if self._graph.number_of_nodes() >= self._max_services:
+            self.dropped["service cap"] += 1
+            return False
+        self._graph.add_node(node.id, node=node)
+        self.names.add(node)
+        return True
+
+    def see(self, layer: Layer, minute: int, counts: Iterable[tuple[EdgeKey, Tally]], now: float) -> None:
+        """Take in the edges one layer saw in one minute. Edges to services the cap refused are dropped and counted."""
+        for (caller, callee), tally in counts:
+            if tally.calls <= 0 or callee not in self._graph:
+                continue
+            if caller == ENTRY:
+                _see(self._entries, callee, minute, now)
+            elif caller not in PSEUDO and (parts := self._parts(caller, callee)) is not None:
+                _see(parts, layer, minute, now)
+
+    def restore(self, layer: Layer, edge: EdgeKey, sighted: Sighted) -> None:
+        """Put a stored edge back on the map (loading at start)."""
+        caller, callee = edge
+        if caller == ENTRY:
+            self._entries[callee] = sighted
+        elif caller not in PSEUDO and (parts := self._parts(caller, callee)) is not None:
+            parts[layer] = sighted
+
+    def _parts(self, caller: str, callee: str) -> dict[Layer, Sighted] | None:
+        data = self._graph.get_edge_data(caller, callee)
+        if data is not None:
+            return data["layers"]  # type: ignore[no-any-return]
+        if caller not in self._graph or callee not in self._graph:
+            return None
+        if self._graph.number_of_edges() >= self._max_edges:
+            self.dropped["edge cap"] += 1
+            return None
+        parts: dict[Layer, Sighted] = {}
+        self._graph.add_edge(caller, callee, layers=parts)
+        return parts
+
+    def retract(self, layer: Layer, edge: EdgeKey) -> None:
+        """Take back a layer's edge that a correction brought to nothing."""
+        if not self._graph.has_edge(*edge):
+            return
+        parts = self._graph.edges[edge]["layers"]
+        parts.pop(layer, None)
+        if not parts:
+            self._graph.remove_edge(*edge)
+
+    def forget(self, before: float) -> int:
+        """Drop edges nobody saw since `before`, then services left without any; says how many edges went."""
+        old = [
+            (caller, callee)
+            for caller, callee, parts in self._graph.edges(data="layers")
+            if all(part.last_seen < before for part in parts.values())
+        ]
+        self._graph.remove_edges_from(old)
+        touched = {service for edge in old for service in edge}
+        for service in sorted(touched):
+            entry = self._entries.get(service)
+            if self._graph.degree(service) == 0 and (entry is None or entry.last_seen < before):
+                self.names.discard(self.node(service))
+                self._entries.pop(service, None)
+                self._graph.remove_node(service)
+        self.dropped["expired edge"] += len(old)
+        return len(old)
+
+    @property
+    def networkx(self) -> nx.DiGraph[str]:
+        """The graph itself, for the library's own algorithms. Read only."""
+        return self._graph
+
+    # -- reading -----------------------------------------------------------------------------------------------------
+
+    def node(self, service: str) -> Node:
+        """What is known of a service. Raises KeyError where it is not on the map."""
+        return self._graph.nodes[service]["node"]  # type: ignore[no-any-return]
+
+    def services(self) -> Iterator[str]:
+        """All service ids, in order of arrival."""
+        return iter(self._graph)
+
+    def edges(self) -> Iterator[tuple[str, str, Mapping[Layer, Sighted]]]:
+        """All edges with each layer's part."""
+        return iter(self._graph.edges(data="layers"))
+
+    def callers(self, service: str) -> Iterable[str]:
+        """Direct dependents, the service itself included where it calls itself."""
+        return self._graph._pred[service]
+
+    def callees(self, service: str) -> Iterable[str]:
+        """Direct dependencies, the service itself included where it calls itself."""
+        return self._graph._succ[service]
+
+    def layers(self, caller: str, callee: str) -> Mapping[Layer, Sighted]:
+        """Each layer's part of one edge. Raises KeyError where there is no such edge."""
+        return self._graph._succ[caller][callee]["layers"]  # type: ignore[no-any-return]
+
+    def entry(self, service: str) -> Sighted | None:
+        """When requests from outside were last seen to enter here; None where it is no entry point."""
+        return self._entries.get(service)
+
+    def confidence(self, caller: str, callee: str, now: float) -> float:
+        """0..1 that the edge is real now: each layer's word, faded by its silence, agreeing layers raising it."""
+        doubt = 1.0
+        for layer, part in self.layers(caller, callee).items():
+            doubt *= 1.0 - _BASE_CONFIDENCE[layer] * part.decay(now)
+        return 1.0 - doubt
+
+    def freshness(self, caller: str, callee: str, now: float) -> str:
+        """The best any layer says: `fresh`, `fading` or `stale`."""
+        found = {part.freshness(now) for part in self.layers(caller, callee).values()}
+        return next(word for word in ("fresh", "fading", "stale") if word in found)
+
+    def last_seen(self, service: str) -> float:
+        """When anything was last seen of a service, on any edge in either direction; 0 where never."""
+        parts = [
+            part.last_seen
+            for near in (self._graph._pred[service], self._graph._succ[service])
+            for data in near.values()
+            for part in data["layers"].values()
+        ]
+        entry = self._entries.get(service)
+        return max([*parts, entry.last_seen if entry else 0.0])
+
+
+def _see(parts: dict[_Key, Sighted], key: _Key, minute: int, now: float) -> None:
+    known = parts.get(key)
+    if known is None:
+        parts[key] = Sighted(float(minute), min(now, float(minute + WINDOW_SECONDS)))
+    else:
+        known.see(minute, now)

@@ -1,0 +1,99 @@
+"""Walks over the live map: who is within reach, and by which path. Cycle-safe, bounded, the same answer twice."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+import networkx as nx
+
+from bot.graph.live import LiveGraph
+
+MAX_REACHED = 50_000
+"""No answer lists more services than this; a walk that would is cut and says so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reached:
+    """One service a walk came to. `via` is the neighbour it was first reached from, one hop nearer to the start."""
+
+    id: str
+    hops: int
+    via: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Everything within reach of `start`, nearest first, by name within a hop. The starts themselves are left out."""
+
+    start: tuple[str, ...]
+    found: dict[str, Reached]
+    truncated: bool = False
+
+    def path(self, service: str) -> tuple[str, ...]:
+        """The way from `service` to the start it was reached from, both included."""
+        steps = [service]
+        while (step := self.found.get(steps[-1])) is not None:
+            steps.append(step.via)
+        return tuple(steps)
+
+
+EdgeFilter = Callable[[str, str], bool]
+"""Whether a walk may use the edge (caller, callee)."""
+
+
+def dependents(graph: LiveGraph, start: Iterable[str], depth: int | None = None, usable: EdgeFilter | None = None) -> Reach:
+    """Transitive callers: who needs `start`. `depth` in hops, None for all."""
+
+    def neighbours(service: str) -> Iterable[str]:
+        return (other for other in graph.callers(service) if usable is None or usable(other, service))
+
+    return _reach(start, neighbours, depth)
+
+
+def dependencies(graph: LiveGraph, start: Iterable[str], depth: int | None = None, usable: EdgeFilter | None = None) -> Reach:
+    """Transitive callees: what `start` needs. `depth` in hops, None for all."""
+
+    def neighbours(service: str) -> Iterable[str]:
+        return (other for other in graph.callees(service) if usable is None or usable(service, other))
+
+    return _reach(start, neighbours, depth)
+
+
+def _reach(start: Iterable[str], neighbours: Callable[[str], Iterable[str]], depth: int | None) -> Reach:
+    """Breadth first, so that each service is reached by a shortest way; among equals the first by name."""
+    starts = tuple(dict.fromkeys(start))
+    seen = set(starts)
+    found: dict[str, Reached] = {}
+    frontier: list[str] = sorted(starts)
+    hops = 0
+    while frontier and (depth is None or hops < depth):
+        hops += 1
+        reached: dict[str, str] = {}
+        for service in frontier:
+            for other in neighbours(service):
+                if other not in seen:
+                    seen.add(other)
+                    reached[other] = service
+        frontier = sorted(reached)
+        for service in frontier:
+            if len(found) >= MAX_REACHED:
+                return Reach(starts, found, truncated=True)
+            found[service] = Reached(service, hops, reached[service])
+    return Reach(starts, found)
+
+
+def paths(graph: LiveGraph, caller: str, callee: str, limit: int = 5, max_hops: int = 8) -> list[tuple[str, ...]]:
+    """Up to `limit` call paths from `caller` to `callee`, shortest first, by name among equals; empty where there is none.
+
+    Simple paths (no service twice), found with Yen's algorithm as networkx has it, so that a hub does not blow up.
+    """
+    if caller == callee:
+        return [(caller,)]
+    try:
+        found: Iterator[list[str]] = nx.shortest_simple_paths(graph.networkx, caller, callee)
+        taken = list(itertools.islice(itertools.takewhile(lambda path: len(path) <= max_hops + 1, found), limit))
+    except nx.NetworkXNoPath:
+        return []
+    return sorted((tuple(path) for path in taken), key=lambda path: (len(path), path))

@@ -1,0 +1,109 @@
+"""Minute windows of one layer: deltas go in, recent minutes stay readable, what is new goes out to be written.
+
+Comes in: `LayerDelta`s in any order, late or corrected. Goes out: the same counts, once, through `take_pending` (to be
+added to the stored windows), and sums over recent minutes for health. What is lost: nothing here; minutes older than
+`keep_seconds` leave memory only after they were handed out for writing, and a failed write is given back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from bot.model import WINDOW_SECONDS, EdgeKey, Layer, LayerDelta, Tally
+
+PendingWindows = dict[int, dict[EdgeKey, Tally]]
+
+
+def minute_of(at: float) -> int:
+    """Start of the window that holds `at`."""
+    return int(at // WINDOW_SECONDS) * WINDOW_SECONDS
+
+
+class Windows:
+    """Recent minutes (at most `keep_seconds`, at most `max_tallies` edge-minutes) and the counts not written yet."""
+
+    def __init__(self, layer: Layer, keep_seconds: int = 3_600, max_tallies: int = 600_000) -> None:
+        self.layer = layer
+        self.evicted = 0
+        self._keep = keep_seconds
+        self._max = max_tallies
+        self._recent: dict[int, dict[EdgeKey, Tally]] = {}
+        self._erring: dict[int, set[EdgeKey]] = {}
+        self._size = 0
+        self._pending: PendingWindows = {}
+        self._pending_size = 0
+
+    @property
+    def pending(self) -> int:
+        """Edge-minutes waiting to be written."""
+        return self._pending_size
+
+    def add(self, minute: int, counts: Sequence[tuple[EdgeKey, Tally]], now: float) -> None:
+        """Add counts of one minute; they become readable at once and wait to be written."""
+        self._pending_size += _merge(self._pending.setdefault(minute, {}), counts)
+        if minute >= now - self._keep - WINDOW_SECONDS:
+            self.remember(minute, counts)
+
+    def remember(self, minute: int, counts: Sequence[tuple[EdgeKey, Tally]]) -> None:
+        """Make stored counts readable without writing them again (loading at start)."""
+        self._size += _merge(self._recent.setdefault(minute, {}), counts)
+        erring = [edge for edge, tally in counts if tally.errors > 0]
+        if erring:
+            self._erring.setdefault(minute, set()).update(erring)
+
+    def take_pending(self) -> PendingWindows:
+        """Hand over everything not written yet. The caller gives it back with `restore` if the write fails."""
+        taken, self._pending, self._pending_size = self._pending, {}, 0
+        return {minute: edges for minute, edges in taken.items() if edges}
+
+    def restore(self, taken: PendingWindows) -> None:
+        """Take back what could not be written; it is added to what came in since."""
+        for minute, edges in taken.items():
+            self._pending_size += _merge(self._pending.setdefault(minute, {}), edges.items())
+
+    def sum(self, edge: EdgeKey, since: float, until: float) -> Tally:
+        """Counts of one edge over the windows that start in `[since, until)`; zero where there are none in memory."""
+        total = Tally()
+        for minute, edges in self._recent.items():
+            if since <= minute < until and (found := edges.get(edge)) is not None:
+                total.add(found)
+        return total
+
+    def erring(self, since: float, until: float) -> set[EdgeKey]:
+        """Edges with a failed call in the windows that start in `[since, until)`: few, even on a big map."""
+        return set().union(*(edges for minute, edges in self._erring.items() if since <= minute < until))
+
+    def seen(self, edge: EdgeKey) -> bool:
+        """Whether any recent window still counts a call on this edge (corrections can bring it to nothing)."""
+        return any(edge in edges and edges[edge].calls > 0 for edges in self._recent.values())
+
+    def expire(self, now: float) -> None:
+        """Let minutes out of `keep_seconds` go, then the oldest while over the cap (counted in `evicted`)."""
+        for minute in sorted(self._recent):
+            too_old = minute < now - self._keep - WINDOW_SECONDS
+            if not too_old and self._size <= self._max:
+                return
+            self._size -= len(self._recent[minute])
+            if not too_old:
+                self.evicted += len(self._recent[minute])
+            del self._recent[minute]
+            self._erring.pop(minute, None)
+
+
+def slices(delta: LayerDelta, size: int) -> Iterator[tuple[int, list[tuple[EdgeKey, Tally]]]]:
+    """A delta in pieces of at most `size` edges, so that a big one never holds the event loop for long."""
+    for minute, edges in delta.windows.items():
+        items = list(edges.items())
+        for start in range(0, len(items), size):
+            yield minute, items[start : start + size]
+
+
+def _merge(into: dict[EdgeKey, Tally], counts: Iterable[tuple[EdgeKey, Tally]]) -> int:
+    """Add counts edge by edge; says how many edges are new. Never keeps the caller's tallies: they are added again elsewhere."""
+    before = len(into)
+    for edge, tally in counts:
+        mine = into.get(edge)
+        if mine is None:
+            mine = into[edge] = Tally()
+        mine.add(tally)
+    return len(into) - before

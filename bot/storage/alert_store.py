@@ -1,0 +1,287 @@
+"""Deliveries, alerts, incidents and decisions on disk.
+
+A delivery is stored before it is acknowledged and stays `waiting` until the alert path has committed everything that
+follows from it in one transaction; a process killed in between works it again and comes to the same rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.model import Alert, AlertStatus, Message
+from bot.storage import outbox_store
+from bot.storage.database import Database
+from bot.storage.tables import AlertRow, DecisionRow, DeliveryRow, IncidentRow
+
+_deliveries: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
+_alerts: Table = AlertRow.__table__  # type: ignore[attr-defined]
+_incidents: Table = IncidentRow.__table__  # type: ignore[attr-defined]
+_decisions: Table = DecisionRow.__table__  # type: ignore[attr-defined]
+
+MAX_ATTEMPTS = 5
+"""A delivery that fails this often is set aside as `failed`, with the reason, instead of blocking those behind it."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredDelivery:
+    """One webhook body as it was received."""
+
+    id: int
+    source: str
+    received_at: float
+    headers: Mapping[str, str]
+    body: bytes
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlert:
+    """An alert with what the bot made of it: the incident it belongs to and the service it is about ('' if unknown)."""
+
+    alert: Alert
+    incident_id: int
+    service: str
+    named: str
+
+
+@dataclass(frozen=True, slots=True)
+class StoredIncident:
+    """One conversation. `facts` is what the root message was last written from."""
+
+    id: int
+    state: str
+    group_key: str
+    environment: str
+    title: str
+    opened_at: float
+    created_at: float
+    updated_at: float
+    resolved_at: float | None
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """One decision with its named reason."""
+
+    step: str
+    verdict: str
+    reason: str
+
+
+@dataclass(slots=True)
+class Outcome:
+    """Everything that follows from one delivery, to be stored at once. `incident_id` None with `alerts` opens a new one."""
+
+    delivery_id: int
+    at: float
+    verdict: str
+    verdicts: list[Verdict] = field(default_factory=list)
+    incident_id: int | None = None
+    incident: dict[str, Any] = field(default_factory=dict)
+    alerts: list[tuple[Alert, str, str]] = field(default_factory=list)
+
+
+class AlertStore:
+    """Reads and writes the alert path's tables."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    # -- deliveries --------------------------------------------------------------------------------------------------
+
+    async def store_delivery(
+        self, source: str, key: str, headers: Mapping[str, str], body: bytes, now: float, repeat_seconds: float
+    ) -> int | None:
+        """Keep a delivery; None where the same one came within `repeat_seconds` (the sender repeats itself)."""
+        known = select(_deliveries.c.id).where(
+            _deliveries.c.source == source, _deliveries.c.key == key, _deliveries.c.received_at > now - repeat_seconds
+        )
+        async with self._database.write() as connection:
+            if (await connection.execute(known.limit(1))).first() is not None:
+                return None
+            values = {"source": source, "key": key, "received_at": now, "headers": dict(headers), "body": body,
+                      "state": "waiting", "attempts": 0, "verdict": ""}  # fmt: skip
+            result = await connection.execute(insert(_deliveries).values(values))
+            return int(result.inserted_primary_key[0])
+
+    async def waiting(self, limit: int) -> list[StoredDelivery]:
+        """Deliveries not worked yet, in the order they came."""
+        columns = [_deliveries.c[name] for name in ("id", "source", "received_at", "headers", "body", "attempts")]
+        statement = select(*columns).where(_deliveries.c.state == "waiting").order_by(_deliveries.c.id).limit(limit)
+        async with self._database.read() as connection:
+            return [StoredDelivery(*row) for row in await connection.execute(statement)]
+
+    async def count_waiting(self) -> int:
+        """How many deliveries wait."""
+        async with self._database.read() as connection:
+            statement = select(func.count()).select_from(_deliveries).where(_deliveries.c.state == "waiting")
+            return int(await connection.scalar(statement) or 0)
+
+    async def delivery_failed(self, delivery: StoredDelivery, reason: str) -> None:
+        """Note a failed attempt; after `MAX_ATTEMPTS` the delivery is set aside."""
+        state = "failed" if delivery.attempts + 1 >= MAX_ATTEMPTS else "waiting"
+        await self._settle(delivery.id, state=state, attempts=delivery.attempts + 1, verdict=reason[:500])
+
+    async def _settle(self, delivery_id: int, **values: Any) -> None:
+        async with self._database.write() as connection:
+            await connection.execute(update(_deliveries).where(_deliveries.c.id == delivery_id).values(**values))
+
+    async def sources(self) -> dict[str, dict[str, float]]:
+        """Per alert source: deliveries kept, how many failed, and when the last one came (epoch s)."""
+        failed = func.sum(func.coalesce(_deliveries.c.state == "failed", False).cast(_deliveries.c.attempts.type))
+        statement = select(
+            _deliveries.c.source, func.count(), failed, func.max(_deliveries.c.received_at)
+        ).group_by(_deliveries.c.source)
+        async with self._database.read() as connection:
+            rows = await connection.execute(statement)
+            return {row[0]: {"deliveries": row[1], "failed": int(row[2] or 0), "last": row[3]} for row in rows}
+
+    async def expire(self, before: float) -> int:
+        """Drop worked deliveries and closed incidents older than `before`; says how many deliveries went."""
+        async with self._database.write() as connection:
+            gone = await connection.execute(
+                delete(_deliveries).where(_deliveries.c.received_at < before, _deliveries.c.state != "waiting")
+            )
+            closed = select(_incidents.c.id).where(_incidents.c.state == "resolved", _incidents.c.updated_at < before)
+            for table in (_alerts, _decisions):
+                await connection.execute(delete(table).where(table.c.incident_id.in_(closed)))
+            await connection.execute(
+                delete(_decisions).where(_decisions.c.incident_id.is_(None), _decisions.c.at < before)
+            )
+            await connection.execute(
+                delete(_incidents).where(_incidents.c.state == "resolved", _incidents.c.updated_at < before)
+            )
+        return gone.rowcount
+
+    # -- alerts and incidents ----------------------------------------------------------------------------------------
+
+    async def known(self, alerts: Sequence[Alert]) -> dict[tuple[str, float], StoredAlert]:
+        """The alerts of one delivery that are stored already, by (fingerprint, starts_at)."""
+        if not alerts:
+            return {}
+        wanted = {alert.fingerprint for alert in alerts}
+        statement = select(_alerts).where(_alerts.c.source == alerts[0].source, _alerts.c.fingerprint.in_(wanted))
+        async with self._database.read() as connection:
+            found = [_stored_alert(row._mapping) for row in await connection.execute(statement)]
+        return {(stored.alert.fingerprint, stored.alert.starts_at): stored for stored in found}
+
+    async def open_incident(self, source: str, group_key: str, services: Sequence[str], environment: str) -> tuple[StoredIncident, str] | None:
+        """The open incident new alerts belong to, with the reason: `same_group` or `same_service`."""
+        firing = _alerts.c.status != AlertStatus.RESOLVED.value
+        # Never across environments; a sender that names none does not contradict one that does.
+        same_environment = or_(_incidents.c.environment == environment, _incidents.c.environment == "", environment == "")
+        group = and_(_alerts.c.source == source, _alerts.c.group_key == group_key)
+        service = and_(_alerts.c.service.in_(services), _alerts.c.service != "", firing, same_environment)
+        async with self._database.read() as connection:
+            for reason, condition in (("same_group", group), ("same_service", service)):
+                statement = (
+                    select(_incidents)
+                    .join(_alerts, _alerts.c.incident_id == _incidents.c.id)
+                    .where(_incidents.c.state != "resolved", condition)
+                    .order_by(_incidents.c.id)
+                    .limit(1)
+                )
+                row = (await connection.execute(statement)).first()
+                if row is not None:
+                    return StoredIncident(**row._mapping), reason
+        return None
+
+    async def incident(self, incident_id: int) -> StoredIncident:
+        """One incident. Raises LookupError where there is none."""
+        async with self._database.read() as connection:
+            row = (await connection.execute(select(_incidents).where(_incidents.c.id == incident_id))).first()
+        if row is None:
+            raise LookupError(f"no incident {incident_id}")
+        return StoredIncident(**row._mapping)
+
+    async def alerts_of(self, incident_id: int) -> list[StoredAlert]:
+        """All alerts of an incident, oldest first."""
+        async with self._database.read() as connection:
+            rows = await connection.execute(
+                select(_alerts).where(_alerts.c.incident_id == incident_id).order_by(_alerts.c.starts_at, _alerts.c.id)
+            )
+            return [_stored_alert(row._mapping) for row in rows]
+
+    async def firing(self) -> dict[str, float]:
+        """Services with an alert that fires now, and since when (epoch s)."""
+        statement = (
+            select(_alerts.c.service, func.min(_alerts.c.starts_at))
+            .where(_alerts.c.status != AlertStatus.RESOLVED.value, _alerts.c.service != "")
+            .group_by(_alerts.c.service)
+        )
+        async with self._database.read() as connection:
+            return {service: since for service, since in await connection.execute(statement)}
+
+    async def reserve_incident_id(self, connection: AsyncConnection, values: Mapping[str, Any]) -> int:
+        """Open an incident inside the caller's transaction; gives its id."""
+        result = await connection.execute(insert(_incidents).values(**values))
+        return int(result.inserted_primary_key[0])
+
+    async def commit(self, outcome: Outcome, message: tuple[str, str, Message] | None) -> int | None:
+        """Store an outcome whole: incident, alerts, verdicts, the message's next wording, and the delivery as done.
+
+        `message` is (key with `{incident}` to be filled in, channel, content). Gives the incident's id, None where the
+        delivery concerned none.
+        """
+        async with self._database.write() as connection:
+            incident_id = outcome.incident_id
+            if incident_id is None and outcome.alerts:
+                incident_id = await self.reserve_incident_id(connection, outcome.incident)
+            elif incident_id is not None and outcome.incident:
+                changed = update(_incidents).where(_incidents.c.id == incident_id).values(**outcome.incident)
+                await connection.execute(changed)
+            for alert, service, named in outcome.alerts:
+                await self._put_alert(connection, alert, int(incident_id or 0), service, named, outcome.at)
+            rows = [
+                {"incident_id": incident_id, "delivery_id": outcome.delivery_id, "at": outcome.at, "step": verdict.step,
+                 "verdict": verdict.verdict, "reason": verdict.reason[:1000]}
+                for verdict in outcome.verdicts
+            ]  # fmt: skip
+            if rows:
+                await connection.execute(insert(_decisions), rows)
+            if message is not None:
+                key, channel, content = message
+                await outbox_store.put(connection, key.format(incident=incident_id), channel, content, outcome.at)
+            done = update(_deliveries).where(_deliveries.c.id == outcome.delivery_id)
+            await connection.execute(done.values(state="done", verdict=outcome.verdict))
+        return incident_id
+
+    async def _put_alert(
+        self, connection: AsyncConnection, alert: Alert, incident_id: int, service: str, named: str, now: float
+    ) -> None:
+        identity = and_(
+            _alerts.c.source == alert.source, _alerts.c.fingerprint == alert.fingerprint, _alerts.c.starts_at == alert.starts_at
+        )
+        values = {
+            "status": alert.status.value, "group_key": alert.group_key, "service": service, "named": named,
+            "title": alert.title, "summary": alert.summary, "severity": alert.severity, "environment": alert.environment,
+            "link": alert.link, "runbook": alert.runbook, "number": alert.number, "labels": dict(alert.labels),
+            "ends_at": alert.ends_at, "updated_at": now,
+        }  # fmt: skip
+        changed = await connection.execute(update(_alerts).where(identity).values(**values))
+        if not changed.rowcount:
+            values |= {"source": alert.source, "fingerprint": alert.fingerprint, "starts_at": alert.starts_at, "incident_id": incident_id}
+            await connection.execute(insert(_alerts).values(**values))
+
+    async def decisions(self, incident_id: int) -> list[Verdict]:
+        """Why an incident went as it did, in order."""
+        statement = select(_decisions.c.step, _decisions.c.verdict, _decisions.c.reason)
+        statement = statement.where(_decisions.c.incident_id == incident_id).order_by(_decisions.c.id)
+        async with self._database.read() as connection:
+            return [Verdict(*row) for row in await connection.execute(statement)]
+
+
+def _stored_alert(row: Mapping[str, Any]) -> StoredAlert:
+    alert = Alert(
+        source=row["source"], fingerprint=row["fingerprint"], status=AlertStatus(row["status"]), starts_at=row["starts_at"],
+        title=row["title"], group_key=row["group_key"], ends_at=row["ends_at"], summary=row["summary"],
+        severity=row["severity"], environment=row["environment"], labels=row["labels"], link=row["link"],
+        runbook=row["runbook"], number=row["number"],
+    )  # fmt: skip
+    return StoredAlert(alert, row["incident_id"], row["service"], row["named"])

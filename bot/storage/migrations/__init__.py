@@ -1,0 +1,1 @@
+"""Alembic migrations. They run in process, on the connection `Database.upgrade` hands over."""

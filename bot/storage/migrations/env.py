@@ -1,0 +1,19 @@
+"""Alembic's entry: runs the migrations on the connection it is given, or autogenerates against the tables."""
+
+from __future__ import annotations
+
+from alembic import context
+from sqlmodel import SQLModel
+
+from bot.storage import tables
+
+assert tables.COUNTS  # the import is what fills the metadata  # noqa: S101
+
+context.configure(
+    connection=context.config.attributes["connection"],
+    target_metadata=SQLModel.metadata,
+    render_as_batch=context.config.attributes["connection"].dialect.name == "sqlite",
+    compare_type=True,
+)
+with context.begin_transaction():
+    context.run_migrations()

@@ -1,0 +1,126 @@
+"""The outbox on disk: one row a Slack message, holding what it should say and how far Slack has it.
+
+`put` is called inside the alert path's own transaction, so a message exists exactly when the facts it tells do.
+Claims are single-statement compare-and-set, so that two replicas never work one row at a time.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Table, case, func, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from bot.model import Message, OutboxRow
+from bot.storage.database import Database
+from bot.storage.tables import OutboxMessageRow
+
+LEASE_SECONDS = 60.0
+"""A row claimed this long ago and not settled belongs to a process that died."""
+
+_outbox: Table = OutboxMessageRow.__table__  # type: ignore[attr-defined]
+_parent = _outbox.alias("parent")
+_selected = select(_outbox, _parent.c.ts.label("parent_ts")).outerjoin(_parent, _outbox.c.parent_key == _parent.c.key)
+
+
+async def put(
+    connection: AsyncConnection, key: str, channel: str, message: Message, now: float, parent_key: str | None = None
+) -> None:
+    """Say what a message should read from now on: a first version, or the next revision of the one with this key."""
+    dialect: Any = sqlite if connection.dialect.name == "sqlite" else postgresql
+    blocks = [dict(block) for block in message.blocks]
+    statement = dialect.insert(_outbox).values(
+        key=key, channel=channel, text=message.text, blocks=blocks, revision=1, sent_revision=0, parent_key=parent_key,
+        state="pending", attempts=0, not_before=0, last_error="", created_at=now, updated_at=now,
+    )  # fmt: skip
+    # A row in flight stays 'sending': its worker sees the newer revision when it settles (see `sent`).
+    await connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["key"],
+            set_={
+                "text": message.text, "blocks": blocks, "revision": _outbox.c.revision + 1, "updated_at": now,
+                "state": case((_outbox.c.state == "sending", "sending"), else_="pending"),
+                "not_before": case((_outbox.c.state == "pending", _outbox.c.not_before), else_=0),
+            },  # fmt: skip
+        )
+    )
+
+
+class OutboxStore:
+    """The sender's side of the outbox (the Protocol in `bot.slack.send`)."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def due(self, now: float, limit: int) -> list[OutboxRow]:
+        """Rows to work now, oldest first: pending and not put off, or claimed by somebody whose lease ran out."""
+        waiting = (_outbox.c.state == "pending") & (_outbox.c.not_before <= now)
+        orphaned = (_outbox.c.state == "sending") & (_outbox.c.attempted_at < now - LEASE_SECONDS)
+        ready = or_(_outbox.c.parent_key.is_(None), _parent.c.ts.is_not(None))
+        return await self._rows(_selected.where((waiting | orphaned) & ready).order_by(_outbox.c.id).limit(limit))
+
+    async def unsettled(self) -> list[OutboxRow]:
+        """Rows a killed process left `sending`."""
+        return await self._rows(_selected.where(_outbox.c.state == "sending").order_by(_outbox.c.id))
+
+    async def latest(self, limit: int) -> list[OutboxRow]:
+        """The newest messages, newest first, whatever their state (the preview page)."""
+        return await self._rows(_selected.order_by(_outbox.c.id.desc()).limit(limit))
+
+    async def _rows(self, statement: Any) -> list[OutboxRow]:
+        async with self._database.read() as connection:
+            return [_row(row._mapping) for row in await connection.execute(statement)]
+
+    async def next_due(self) -> float | None:
+        """The earliest `not_before` among the rows put off; None where nothing waits."""
+        async with self._database.read() as connection:
+            found = await connection.scalar(select(func.min(_outbox.c.not_before)).where(_outbox.c.state == "pending"))
+            return None if found is None else float(found)
+
+    async def claim(self, key: str, now: float) -> bool:
+        """Take a row for one attempt; False where another worker has it."""
+        free = (_outbox.c.state == "pending") | (
+            (_outbox.c.state == "sending") & (_outbox.c.attempted_at < now - LEASE_SECONDS)
+        )
+        return await self._update(key, free, state="sending", attempts=_outbox.c.attempts + 1, attempted_at=now)
+
+    async def sent(self, key: str, revision: int, channel_id: str, ts: str, now: float) -> None:
+        """Slack has `revision`. Back to `pending` by itself where a newer one was written meanwhile."""
+        state = case((_outbox.c.revision > revision, "pending"), else_="sent")
+        await self._update(
+            key, None, state=state, sent_revision=revision, channel_id=channel_id, ts=ts, attempts=0, not_before=0,
+            last_error="", updated_at=now,
+        )  # fmt: skip
+
+    async def retry(self, key: str, not_before: float, error: str) -> None:
+        """Try again at `not_before`."""
+        await self._update(key, None, state="pending", not_before=not_before, last_error=error[:500])
+
+    async def failed(self, key: str, error: str, now: float) -> None:
+        """Given up for good, with the reason. A new revision revives the row."""
+        await self._update(key, None, state="failed", last_error=error[:500], updated_at=now)
+
+    async def _update(self, key: str, condition: Any, **values: Any) -> bool:
+        statement = update(_outbox).where(_outbox.c.key == key).values(**values)
+        async with self._database.write() as connection:
+            result = await connection.execute(statement if condition is None else statement.where(condition))
+            return bool(result.rowcount)
+
+    async def backlog(self) -> tuple[int, float | None]:
+        """How many messages wait, and since when the oldest does (epoch s)."""
+        open_states = _outbox.c.state.in_(("pending", "sending"))
+        async with self._database.read() as connection:
+            count, oldest = (
+                await connection.execute(select(func.count(), func.min(_outbox.c.updated_at)).where(open_states))
+            ).one()
+            return int(count), oldest
+
+
+def _row(row: Any) -> OutboxRow:
+    return OutboxRow(
+        key=row["key"], channel=row["channel"], message=Message(row["text"], tuple(row["blocks"])),
+        revision=row["revision"], sent_revision=row["sent_revision"], channel_id=row["channel_id"], ts=row["ts"],
+        parent_key=row["parent_key"], parent_ts=row["parent_ts"], state=row["state"], attempts=row["attempts"],
+        attempted_at=row["attempted_at"], created_at=row["created_at"],
+    )  # fmt: skip
