@@ -13,7 +13,7 @@ HTTP_SECONDS = Histogram("topology_bot_http_seconds", "Time to answer", ["route"
 
 SPANS_ACCEPTED = Counter("topology_bot_spans_accepted", "Spans taken in", ["source"], registry=REGISTRY)
 TELEMETRY_DROPPED = Counter(
-    "topology_bot_telemetry_dropped", "Telemetry records left out", ["source", "reason"], registry=REGISTRY
+    "topology_bot_telemetry_dropped", "Telemetry records and map entries left out", ["source", "reason"], registry=REGISTRY
 )
 TELEMETRY_LAST = Gauge(
     "topology_bot_telemetry_last_seconds", "Epoch time of the last batch", ["source"], registry=REGISTRY
@@ -23,7 +23,6 @@ OPEN_SPANS = Gauge("topology_bot_open_spans", "Spans waiting for their other hal
 OPEN_TRACES = Gauge("topology_bot_open_traces", "Traces held open", registry=REGISTRY)
 MAP_SERVICES = Gauge("topology_bot_map_services", "Services on the live map", registry=REGISTRY)
 MAP_EDGES = Gauge("topology_bot_map_edges", "Edges on the live map", registry=REGISTRY)
-MAP_DROPPED = Counter("topology_bot_map_dropped", "Left off or taken from the map", ["reason"], registry=REGISTRY)
 WINDOWS_WRITTEN = Counter("topology_bot_windows_written", "Edge windows written", registry=REGISTRY)
 WINDOWS_DIRTY = Gauge("topology_bot_windows_dirty", "Edge windows waiting to be written", registry=REGISTRY)
 

@@ -212,6 +212,8 @@ class AlertStore:
         """Services with an alert that fires now, and since when (epoch s)."""
         statement = (
             select(_alerts.c.service, func.min(_alerts.c.starts_at))
+            .join(_incidents, _incidents.c.id == _alerts.c.incident_id)
+            .where(_incidents.c.state.in_(("open", "acknowledged")))
             .where(_alerts.c.status != AlertStatus.RESOLVED.value, _alerts.c.service != "")
             .group_by(_alerts.c.service)
         )
@@ -251,6 +253,11 @@ class AlertStore:
             done = update(_deliveries).where(_deliveries.c.id == outcome.delivery_id)
             await connection.execute(done.values(state="done", verdict=outcome.verdict))
         return incident_id
+
+    async def forward(self, key: str, channel: str, message: Message, now: float) -> None:
+        """Write a message that belongs to no incident: an alert that could not be worked."""
+        async with self._database.write() as connection:
+            await outbox_store.put(connection, key, channel, message, now)
 
     async def _put_alert(
         self, connection: AsyncConnection, alert: Alert, incident_id: int, service: str, named: str, now: float

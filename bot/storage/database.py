@@ -53,10 +53,12 @@ class Database:
             raise ConfigError(f"no database at {path}: is the bot's DATABASE_URL the same, and has it run?")
         if not path.parent.is_dir():
             raise ConfigError(f"DATABASE_URL: there is no directory {path.parent}")
-        self._writer = self._sqlite_engine("BEGIN IMMEDIATE", pool_size=1)
-        self._reader = self._sqlite_engine("BEGIN", pool_size=4)
+        pragmas = ("busy_timeout=15000", "foreign_keys=ON")
+        durable = ("journal_mode=WAL", "synchronous=FULL")
+        self._reader = self._sqlite_engine("BEGIN", 4, (*pragmas, "query_only=ON"))
+        self._writer = self._reader if read_only else self._sqlite_engine("BEGIN IMMEDIATE", 1, (*pragmas, *durable))
 
-    def _sqlite_engine(self, begin: str, pool_size: int) -> AsyncEngine:
+    def _sqlite_engine(self, begin: str, pool_size: int, pragmas: tuple[str, ...]) -> AsyncEngine:
         engine = create_async_engine(
             self.url, poolclass=AsyncAdaptedQueuePool, pool_size=pool_size, max_overflow=0, pool_timeout=60
         )
@@ -65,7 +67,7 @@ class Database:
         def _connected(connection: Any, _record: object) -> None:
             connection.isolation_level = None  # this program says BEGIN itself, see below
             cursor = connection.cursor()
-            for pragma in ("journal_mode=WAL", "synchronous=FULL", "busy_timeout=15000", "foreign_keys=ON"):
+            for pragma in pragmas:
                 cursor.execute(f"PRAGMA {pragma}")
             cursor.close()
 

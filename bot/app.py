@@ -1,0 +1,224 @@
+"""The composition root: builds everything once, in one straight function, teardown registered as it builds.
+
+`running` is the whole bot in this process: tests, the demo and `serve` all start it the same way.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import aiohttp
+import structlog
+from aiohttp import web
+from slack_sdk.web.async_client import AsyncWebClient
+
+from bot import config
+from bot.alerts import alertmanager, pagerduty
+from bot.catalog import services_file
+from bot.config import Settings
+from bot.enrich.view import MapView
+from bot.errors import ConfigError
+from bot.graph.live import LiveGraph
+from bot.incidents.path import AlertWorker
+from bot.incidents.steps import AlertPath
+from bot.ingest import Ingest, load
+from bot.layers.trace import TraceLayer
+from bot.layers.windows import Windows
+from bot.loops import Loops
+from bot.model import Layer
+from bot.names import NameIndex
+from bot.slack import views
+from bot.slack.bolt import SlackDoor, closed_door
+from bot.slack.client import SlackSink
+from bot.slack.console import ConsoleSink
+from bot.slack.pace import Pace
+from bot.slack.send import OutboxWorker, Sink
+from bot.storage.alert_store import AlertStore
+from bot.storage.database import Database
+from bot.storage.map_store import MapStore
+from bot.storage.outbox_store import OutboxStore
+from bot.telemetry.otlp_schema import require_upb
+from bot.web.api import Api
+from bot.web.auth import Gate, Token
+from bot.web.pages import Pages
+from bot.web.problem import errors
+from bot.web.status import Parts, Status
+from bot.web.telemetry import TelemetryDoors
+from bot.web.webhooks import AlertDoor, Webhooks
+
+# How long a sender may repeat a delivery under the same key. Alertmanager has no delivery ids: its key is made of what
+# the delivery says, and the same words may be news again later. PagerDuty repeats one id for up to 48 hours.
+_REPEAT_SECONDS = {"alertmanager": 60.0, "pagerduty": 7 * 86_400.0}
+_DELIVERY_RETENTION = 30 * 86_400.0
+_SHUTDOWN_SECONDS = 10.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """A bot that answers at `url`."""
+
+    url: str
+    view: MapView
+    ingest: Ingest
+    outbox: OutboxStore
+    alerts: AlertStore
+    status: Status
+
+
+def build_view(settings: Settings) -> MapView:
+    """An empty map with its catalogue, as `settings` size it."""
+    catalog = services_file.load(settings.catalog) if settings.catalog else services_file.EMPTY
+    graph = LiveGraph(NameIndex(catalog.aliases), settings.max_services, settings.max_edges)
+    return MapView(graph, {Layer.TRACE: Windows(Layer.TRACE)}, catalog)
+
+
+@asynccontextmanager
+async def running(settings: Settings, echo: Callable[[str], None] = lambda text: None) -> AsyncIterator[Running]:  # noqa: PLR0915
+    """Start the bot and stop it in order. `echo` gets the messages where no Slack token is set.
+
+    One long function on purpose: each step needs what the steps before it made, and each registers how it is undone at
+    once, so that a failure half-way leaves nothing running.
+    """
+    require_upb()
+    async with AsyncExitStack() as stack:
+        database = Database(settings.database_url.get_secret_value())
+        stack.push_async_callback(database.close)
+        log.info("database ready", version=await database.upgrade())
+
+        view = build_view(settings)
+        alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database)
+        trace = TraceLayer(
+            settle=settings.trace_settle_seconds, lifetime=settings.trace_lifetime_seconds, max_spans=settings.trace_max_spans
+        )
+        ingest = Ingest(trace, view, maps, settings.span_max_age_seconds, await load(view, maps, time.time()))
+        view.firing = await alerts.firing()
+        log.info("map loaded", services=view.graph.service_count, edges=view.graph.edge_count)
+
+        client: AsyncWebClient | None = None
+        sink: Sink = ConsoleSink(echo)
+        token = settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else ""
+        if token or settings.slack_signing_secret:
+            session = await stack.enter_async_context(aiohttp.ClientSession())
+            # The outbox retries; a client that does so by itself would post twice (see bot.slack.send).
+            client = AsyncWebClient(
+                token=token or None, base_url=settings.slack_api_url.rstrip("/") + "/", session=session, retry_handlers=[], timeout=10
+            )
+            sink = SlackSink(client) if token else sink
+
+        pace = Pace(burst=settings.slack_burst)
+        sender = OutboxWorker(outbox, sink, pace)
+        parsers = {module.SOURCE: module.parse for module in (alertmanager, pagerduty)}
+        path = AlertPath(alerts, view, parsers, views.incident, settings.channel)
+        worker = AlertWorker(alerts, path.steps(), views.forwarded, settings.channel, sender.wake)
+
+        loops = Loops()
+        gate = Gate([Token(one.name, one.scopes, one.secret.get_secret_value().encode()) for one in settings.api_tokens])
+        doors = {
+            module.SOURCE: AlertDoor(
+                module.SOURCE, module.verify, module.parse, settings.alert_secrets(module.SOURCE),
+                module.SOURCE in settings.allow_unsigned, _REPEAT_SECONDS[module.SOURCE],
+            )
+            for module in (alertmanager, pagerduty)
+        }  # fmt: skip
+        closed = tuple(name for name, door in doors.items() if not door.secrets and not door.allow_unsigned)
+        parts = Parts(
+            database, alerts, outbox, view, sink, ingest.sources, sender.problems, loops.failing, closed, config.strays(), time.time()
+        )
+        status = Status(parts, gate)
+        application = web.Application(middlewares=[errors])
+        for room in (TelemetryDoors(ingest, gate), Webhooks(doors, alerts, worker), Api(view, gate), status):
+            application.add_routes(room.routes())
+        application.add_routes(Pages(outbox, gate, _first_steps(settings)).routes())
+        if client is not None and settings.slack_signing_secret is not None:
+            application.add_routes(SlackDoor(client, settings.slack_signing_secret.get_secret_value(), view).routes())
+        else:
+            application.add_routes(closed_door())
+
+        stack.push_async_callback(_finish, ingest, sender)
+        stack.push_async_callback(loops.stop)
+        loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
+        loops.every("write", 1.0, lambda: ingest.write(time.time()))
+        loops.every("expire", 60.0, lambda: _expire(settings, ingest, alerts))
+        loops.keep("alerts", worker.run)
+        loops.keep("outbox", sender.run)
+
+        url = await _listen(stack, application, settings)
+        log.info("listening", url=url)
+        yield Running(url, view, ingest, outbox, alerts, status)
+
+
+async def _listen(stack: AsyncExitStack, application: web.Application, settings: Settings) -> str:
+    # Bodies are unpacked by `bot.telemetry.packing`, which knows when to stop; signatures are over what was sent.
+    runner = web.AppRunner(application, access_log=None, auto_decompress=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+    await runner.setup()
+    stack.push_async_callback(runner.cleanup)
+    host, port = settings.host_port
+    site = web.TCPSite(runner, host, port)
+    try:
+        await site.start()
+    except OSError as error:
+        raise ConfigError(f"TOPOLOGY_BOT_LISTEN: cannot listen on {settings.listen}: {error.strerror}") from None
+    bound = runner.addresses[0]
+    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
+    return f"http://{shown}:{bound[1]}"
+
+
+async def _expire(settings: Settings, ingest: Ingest, alerts: AlertStore) -> None:
+    now = time.time()
+    await ingest.expire(now, now - settings.window_retention_seconds, now - settings.edge_retention_seconds)
+    await alerts.expire(now - _DELIVERY_RETENTION)
+
+
+async def _finish(ingest: Ingest, sender: OutboxWorker) -> None:
+    """After the last request: everything taken in is linked, written and, as far as time allows, sent."""
+    await ingest.close(time.time())
+    await sender.drain(_SHUTDOWN_SECONDS)
+
+
+def _first_steps(settings: Settings) -> str:
+    host, port = settings.host_port
+    return (
+        "No message yet. Point an OpenTelemetry exporter at "
+        f"`http://{host}:{port}/v1/traces` and an Alertmanager webhook at `http://{host}:{port}/webhooks/alertmanager`, "
+        "or see the whole thing at once with `make demo`."
+    )
+
+
+def configure_logging(settings: Settings) -> None:
+    """Structured logs on standard error: text on a terminal, JSON elsewhere."""
+    as_text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
+    renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
+    levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.StackInfoRenderer(),
+            *([] if as_text else [structlog.processors.format_exc_info]),
+            renderer,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(levels[settings.log_level]),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+    )
+
+
+@asynccontextmanager
+async def reading(settings: Settings) -> AsyncIterator[Parts]:
+    """What a bot would answer from, read from its database without writing to it: for the command line."""
+    database = Database(settings.database_url.get_secret_value(), read_only=True)
+    try:
+        await database.version()
+        view = build_view(settings)
+        alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database)
+        await load(view, maps, time.time())
+        view.firing = await alerts.firing()
+        closed = tuple(name for name in config.ALERT_SOURCES if not settings.alert_secrets(name))
+        yield Parts(database, alerts, outbox, view, ConsoleSink(lambda text: None), {}, {}, dict, closed, config.strays(), time.time())
+    finally:
+        await database.close()

@@ -1,0 +1,186 @@
+"""The terminal's door. Exit 0: fine; 1: the answer is "no" or unhealthy; 2: wrong use or wrong settings."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any, NoReturn, TypeVar
+from urllib.parse import quote
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from bot import __version__, app, config, demo
+from bot.client import Client
+from bot.enrich import answers
+from bot.enrich.answers import Query
+from bot.errors import BotError, ConfigError, NotFound
+from bot.slack import answers as views
+from bot.slack.console import plain
+from bot.storage.database import Database
+from bot.web.status import Parts, examine
+
+Answer = dict[str, Any]
+T = TypeVar("T")
+
+cli = typer.Typer(
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A live map of which service calls which, read against every alert."
+)
+database_commands = typer.Typer(no_args_is_help=True, help="Look after the database.")
+cli.add_typer(database_commands, name="db")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
+Url = Annotated[str, typer.Option(envvar="TOPOLOGY_BOT_URL", help="Ask the running bot at this URL; without it the database is read.")]
+Token = Annotated[str, typer.Option(envvar="TOPOLOGY_BOT_TOKEN", help="Bearer token for the running bot.")]
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@cli.command()
+def serve(as_json: AsJson = False) -> None:
+    """Run the bot until it is told to stop (SIGTERM or Ctrl-C). With --json, say what it listens on as JSON."""
+    settings = config.load()
+    app.configure_logging(settings)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+        async with app.running(settings, lambda text: out.print(escape(text))) as bot:
+            say({"url": bot.url, "version": __version__}, as_json, f"topology-bot {__version__} listens on {bot.url}")
+            await stop.wait()
+
+    asyncio.run(run())
+
+
+@cli.command(name="demo")
+def run_demo(
+    once: Annotated[bool, typer.Option("--once", help="End after the message was posted: exit 0 if it was, 1 if not.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play a small shop through the real doors, break one dependency, and show the message an alert becomes."""
+
+    def echo(text: str) -> None:
+        if not as_json:
+            out.print(escape(text))
+
+    posted = asyncio.run(demo.run(once=once, echo=echo))
+    if as_json:
+        print(json.dumps(posted))
+    raise typer.Exit(0 if posted["posted"] else 1)
+
+
+@cli.command()
+def show(service: str, url: Url = "", token: Token = "", as_json: AsJson = False) -> None:
+    """One service: who calls it, whom it calls, who owns it, how it does."""
+
+    async def read(parts: Parts) -> Answer:
+        identifier = parts.view.graph.names.resolve(service)
+        return answers.service(parts.view, identifier, time.time(), Query())
+
+    try:
+        answer = ask(url, token, f"/api/v1/services/{quote(service, safe='')}", read)
+    except NotFound as error:
+        say({"error": str(error), "suggestions": list(error.suggestions)}, as_json, str(error))
+        raise typer.Exit(1) from None
+    say(answer, as_json, plain(views.service(answer).text).replace("*", ""))
+
+
+@cli.command()
+def doctor(url: Url = "", token: Token = "", as_json: AsJson = False) -> None:
+    """Per source the last event, count and lag; whether Slack and the database are reachable; what to mend."""
+
+    async def read(parts: Parts) -> Answer:
+        return await examine(parts, time.time())
+
+    found = ask(url, token, "/api/v1/doctor", read)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        _print_doctor(found)
+    raise typer.Exit(0 if found["ok"] else 1)
+
+
+def _print_doctor(found: Answer) -> None:
+    table = Table("source", "last event", "lag", "count", "left out", box=None, pad_edge=False)
+    for name, one in found["telemetry"].items():
+        table.add_row(name, one["last_event"], f"{one['lag_seconds']:.0f} s", str(one["accepted"]), str(sum(one["dropped"].values())))
+    for name, one in found["layers"].items():
+        table.add_row(f"layer {name}", one["last_seen"], f"{one['age_seconds']:.0f} s", "", "")
+    for name, one in found["alerts"].items():
+        table.add_row(name, one["last_event"], f"{one['lag_seconds']:.0f} s", str(one["count"]), str(one["failed"]))
+    out.print(table if table.row_count else "nothing has arrived yet")
+    database, slack = found["database"], found["slack"]
+    out.print(f"map: {found['map']['services']} services, {found['map']['edges']} edges")
+    out.print(f"database: {database['kind']}, version {database['version']}")
+    out.print(escape(f"{slack['sink']}: {slack['says']}"))
+    out.print(f"outbox: {found['outbox']['waiting']} waiting")
+    for problem in found["problems"]:
+        out.print(f"[bold red]✗[/] {escape(problem)}")
+    if found["ok"]:
+        out.print("[bold green]✓[/] nothing to mend")
+
+
+@database_commands.command()
+def upgrade(as_json: AsJson = False) -> None:
+    """Bring the database's tables to this version. `serve` does it by itself."""
+
+    async def run() -> str:
+        database = Database(config.load().database_url.get_secret_value())
+        try:
+            return await database.upgrade()
+        finally:
+            await database.close()
+
+    version = asyncio.run(run())
+    say({"version": version}, as_json, f"the database is at version {version}")
+
+
+@cli.callback(invoke_without_command=True)
+def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    """A live map of which service calls which, read against every alert."""
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+def ask(url: str, token: str, path: str, read: Callable[[Parts], Awaitable[T]]) -> Any:
+    """An answer from the running bot at `url`, or else from the database, opened read-only."""
+    if url:
+        return Client(url, token).get(path)
+
+    async def offline() -> T:
+        async with app.reading(config.load()) as parts:
+            return await read(parts)
+
+    return asyncio.run(offline())
+
+
+def say(answer: Answer, as_json: bool, text: str) -> None:
+    """Print an answer for a program or for a person."""
+    if as_json:
+        print(json.dumps(answer))
+    else:
+        out.print(escape(text))
+
+
+def main() -> NoReturn:
+    """The `topology-bot` command."""
+    try:
+        cli()
+    except ConfigError as error:
+        err.print(f"[bold red]✗[/] {escape(str(error))}")
+        sys.exit(2)
+    except BotError as error:
+        err.print(f"[bold red]✗[/] {escape(str(error))}")
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    sys.exit(0)

@@ -1,0 +1,250 @@
+"""The answers of the JSON API, the command line and the slash command, from one place so that they never disagree.
+
+Every answer is JSON-able and carries `as_of` (ISO 8601) and `coverage`. Lists are `{"items": […], "next_cursor": …}`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from bot.enrich.blast import Dependent, blast_radius
+from bot.enrich.coverage import Coverage, coverage
+from bot.enrich.facts import label
+from bot.enrich.health import failing_services, service_rates
+from bot.enrich.owners import ownership
+from bot.enrich.view import MapView
+from bot.errors import BadRequest
+from bot.graph.walk import EdgeFilter, dependencies, paths
+from bot.model import Kind, Layer, Owner
+
+MAX_LIMIT = 1_000
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """The parameters every answer understands. `layers` empty means all; `hidden` shows self-calls and faded edges too."""
+
+    depth: int | None = None
+    limit: int = 100
+    cursor: str = ""
+    layers: frozenset[Layer] = frozenset()
+    tier: str = ""
+    domain: str = ""
+    min_confidence: float | None = None
+    hidden: bool = False
+
+
+def iso(at: float) -> str:
+    """Epoch seconds as ISO 8601 UTC, to the second."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def services(view: MapView, now: float, query: Query, text: str = "") -> Json:
+    """All services by id; `text` keeps those with it in their id."""
+    wanted = text.strip().lower()
+    ids = sorted(service for service in view.graph.services() if wanted in service)
+    kept = [service for service in ids if _in_scope(view, service, query)]
+    failing = failing_services(view, now)
+    return _listing(view, kept, now, query, lambda service: _summary(view, service, failing))
+
+
+def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
+    """One service: what it is, how it does, who calls it and whom it calls, edge by edge."""
+    failing = failing_services(view, now)
+    rates = service_rates(view, identifier, now)
+    usable = _usable(view, now, query)
+    callers = [one for one in sorted(view.graph.callers(identifier)) if usable is None or usable(one, identifier)]
+    callees = [one for one in sorted(view.graph.callees(identifier)) if usable is None or usable(identifier, one)]
+    owned = ownership(view, identifier)
+    found = _summary(view, identifier, failing) | {
+        "rates": {
+            "calls": round(rates.calls, 1),
+            "error_rate": round(rates.error_rate, 5) if rates.calls else None,
+            "usual_error_rate": _rounded(rates.usual_error_rate, 5),
+            "p95_ms": rates.p95_ms,
+            "usual_p95_ms": rates.usual_p95_ms,
+        },
+        "callers": [edge(view, one, identifier, now) for one in callers[: query.limit]],
+        "callees": [edge(view, identifier, one, now) for one in callees[: query.limit]],
+        "callers_total": len(callers),
+        "callees_total": len(callees),
+        "nearest_owned_dependent": {"id": owned.nearest[0], "owner": _owner(owned.nearest[1])} if owned.nearest else None,
+    }
+    return found | _frame(view, {identifier, *callers, *callees}, now)
+
+
+def dependents(view: MapView, identifier: str, now: float, query: Query) -> Json:
+    """The blast radius of one service, ranked."""
+    radius = blast_radius(view, [identifier], now, query.depth, _usable(view, now, query))
+    kept = [one for one in radius.dependents if _in_scope(view, one.id, query)]
+    answer = _listing(view, kept, now, query, _dependent, lambda one: one.id)
+    return answer | {"id": identifier, "hit": len(radius.hit), "at_risk": len(radius.at_risk), "truncated": radius.truncated}
+
+
+def dependencies_of(view: MapView, identifier: str, now: float, query: Query) -> Json:
+    """What one service needs, nearest first; `state` is `failing` or `ok`."""
+    reach = dependencies(view.graph, [identifier], query.depth, _usable(view, now, query))
+    failing = failing_services(view, now)
+    kept = [one for one in reach.found.values() if _in_scope(view, one.id, query)]
+
+    def item(one: Any) -> Json:
+        # The walk leads back to the start; an answer's path runs along the calls, so it is turned round.
+        path = list(reversed(reach.path(one.id)))
+        return {"id": one.id, "hops": one.hops, "path": path, "state": "failing" if one.id in failing else "ok",
+                "kind": view.graph.node(one.id).kind.value}  # fmt: skip
+
+    return _listing(view, kept, now, query, item, lambda one: one.id) | {"id": identifier, "truncated": reach.truncated}
+
+
+def path(view: MapView, caller: str, callee: str, now: float, query: Query) -> Json:
+    """Call paths from one service to another, shortest first; `items` is empty where there is none."""
+    found = paths(view.graph, caller, callee, limit=min(query.limit, 20))
+    items = [
+        {
+            "path": list(one),
+            "hops": len(one) - 1,
+            "edges": [edge(view, *ends, now) for ends in zip(one, one[1:], strict=False)],
+        }
+        for one in found
+    ]
+    on_the_way = {service for one in found for service in one}
+    return {"from": caller, "to": callee, "items": items, "next_cursor": None} | _frame(view, on_the_way, now)
+
+
+def edge(view: MapView, caller: str, callee: str, now: float) -> Json:
+    """One edge with each layer's own numbers side by side (counts over the last hour)."""
+    parts = view.graph.layers(caller, callee)
+    layers = {}
+    for layer, seen in sorted(parts.items()):
+        part: Json = {
+            "first_seen": iso(seen.first_seen),
+            "last_seen": iso(seen.last_seen),
+            "freshness": seen.freshness(now),
+            "interval_seconds": round(seen.interval),
+        }
+        if (windows := view.windows.get(layer)) is not None:
+            counts = windows.sum((caller, callee), now - 3_600, now + 60)
+            part |= {
+                "calls": round(counts.calls, 2),
+                "errors": round(counts.errors, 2),
+                "sampled": counts.sampled,
+                "latency_ms": {name: counts.quantile_ms(q) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
+            }
+        layers[layer.value] = part
+    return {
+        "caller": caller,
+        "callee": callee,
+        "layers": layers,
+        "confidence": round(view.graph.confidence(caller, callee, now), 3),
+        "freshness": view.graph.freshness(caller, callee, now),
+        "estimated": False,
+        "via": [],
+        "first_seen": iso(min(seen.first_seen for seen in parts.values())),
+        "last_seen": iso(max(seen.last_seen for seen in parts.values())),
+    }
+
+
+def coverage_json(found: Coverage) -> Json:
+    """Coverage as every answer carries it."""
+    return {
+        "services": found.services,
+        "reporting": found.reporting,
+        "silent": [{"id": service, "age_seconds": round(age)} for service, age in found.silent],
+        "layers": {layer: {"age_seconds": round(age)} for layer, age in found.layers.items()},
+    }
+
+
+# -- parts -----------------------------------------------------------------------------------------------------------
+
+
+def _frame(view: MapView, concerned: set[str], now: float) -> Json:
+    return {"as_of": iso(now), "coverage": coverage_json(coverage(view, concerned, now))}
+
+
+def _listing(
+    view: MapView, found: Sequence[Any], now: float, query: Query, item: Callable[[Any], Json], name: Callable[[Any], str] = str
+) -> Json:
+    start = _offset(query.cursor)
+    page = found[start : start + query.limit]
+    end = start + len(page)
+    return {
+        "items": [item(one) for one in page],
+        "total": len(found),
+        "next_cursor": str(end) if end < len(found) else None,
+    } | _frame(view, {name(one) for one in found}, now)
+
+
+def _offset(cursor: str) -> int:
+    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 9):
+        raise BadRequest("cursor: not one that an earlier answer gave")
+    return int(cursor or 0)
+
+
+def _usable(view: MapView, now: float, query: Query) -> EdgeFilter | None:
+    """Which edges a walk may use; None where it may use all, which is much faster."""
+    graph = view.graph
+    if not query.layers and query.min_confidence is None and (query.hidden or graph.all_shown):
+        return None
+
+    def usable(caller: str, callee: str) -> bool:
+        if query.layers and not query.layers & graph.layers(caller, callee).keys():
+            return False
+        if query.min_confidence is not None:
+            return graph.confidence(caller, callee, now) >= query.min_confidence
+        return query.hidden or graph.shown(caller, callee)
+
+    return usable
+
+
+def _in_scope(view: MapView, identifier: str, query: Query) -> bool:
+    if not query.tier and not query.domain:
+        return True
+    entry = view.entry(identifier)
+    return entry is not None and query.tier in ("", entry.tier) and query.domain in ("", entry.domain)
+
+
+def _summary(view: MapView, identifier: str, failing: dict[str, str]) -> Json:
+    node, entry = view.graph.node(identifier), view.entry(identifier)
+    return {
+        "id": identifier,
+        "name": node.name,
+        "namespace": node.namespace,
+        "environment": node.environment,
+        "kind": node.kind.value,
+        "state": "failing" if identifier in failing else "ok",
+        "why": failing.get(identifier, ""),
+        "entry_point": node.kind is Kind.SERVICE and view.is_entry_point(identifier),
+        "tier": entry.tier if entry else "",
+        "domain": entry.domain if entry else "",
+        "owner": _owner(entry.owner) if entry else None,
+        "runbook": entry.runbook if entry else "",
+        "last_seen": iso(view.graph.last_seen(identifier)),
+    }
+
+
+def _dependent(one: Dependent) -> Json:
+    return {
+        "id": one.id,
+        "hops": one.hops,
+        "path": list(one.path),
+        "share": one.share,
+        "state": one.state,
+        "why": one.why,
+        "asynchronous": one.asynchronous,
+        "entry_point": one.entry_point,
+        "tier": one.tier,
+        "domain": one.domain,
+        "owner": _owner(one.owner),
+    }
+
+
+def _owner(owner: Owner | None) -> Json | None:
+    return {"team": owner.team, "slack": owner.slack, "source": owner.source, "label": label(owner)} if owner else None
+
+
+def _rounded(value: float | None, digits: int) -> float | None:
+    return None if value is None else round(value, digits)

@@ -1,0 +1,37 @@
+"""How complete an answer is: which layers reported, which services are silent. Wrong data shown as complete is worse than none."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from bot.enrich.view import MapView
+
+REPORTING_SECONDS = 120.0
+_SILENT_LISTED = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Of `services` that send telemetry, `reporting` were seen in the last two minutes; `silent` are the first of the rest.
+
+    `layers` gives the age in seconds of each layer's newest data; a layer that is not there has never reported.
+    """
+
+    services: int
+    reporting: int
+    silent: tuple[tuple[str, float], ...]
+    layers: dict[str, float]
+
+
+def coverage(view: MapView, services: Collection[str], now: float) -> Coverage:
+    """Coverage of a set of services at `now`; those that only their callers see (databases, hosts) are not counted."""
+    ours = [service for service in services if service in view.graph and view.reports_itself(service)]
+    ages = {service: max(0.0, now - view.graph.last_seen(service)) for service in ours}
+    silent = sorted(((service, age) for service, age in ages.items() if age > REPORTING_SECONDS), key=lambda one: (-one[1], one[0]))
+    return Coverage(
+        services=len(ours),
+        reporting=len(ours) - len(silent),
+        silent=tuple(silent[:_SILENT_LISTED]),
+        layers={layer.value: max(0.0, now - last) for layer, last in sorted(view.heard.items())},
+    )

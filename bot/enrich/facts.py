@@ -1,0 +1,190 @@
+"""The facts of one incident: everything its root message says, as plain values that can be stored and rendered again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from bot.enrich.blast import Dependent, blast_radius
+from bot.enrich.coverage import coverage
+from bot.enrich.health import rates, service_rates
+from bot.enrich.owners import ownership
+from bot.enrich.view import MapView
+from bot.model import Owner
+
+_LISTED = 10
+_OWNERS_LISTED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class FailingService:
+    """One service of the incident. `known` is False where no service of that name is on the map; `closest` then helps."""
+
+    name: str
+    known: bool
+    kind: str = "service"
+    calls: float = 0.0
+    error_rate: float | None = None
+    usual_error_rate: float | None = None
+    p95_ms: float | None = None
+    usual_p95_ms: float | None = None
+    failing: str = ""
+    closest: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FailingCall:
+    """An edge that fails more than usual, close to the failing service."""
+
+    caller: str
+    callee: str
+    calls: float
+    error_rate: float
+    usual_error_rate: float | None
+    p95_ms: float | None
+    usual_p95_ms: float | None
+    failing: str
+
+
+@dataclass(frozen=True, slots=True)
+class MapFacts:
+    """What the map says about the incident's services at `as_of` (epoch s)."""
+
+    as_of: float
+    services: tuple[FailingService, ...]
+    hit: tuple[str, ...] = ()
+    hit_count: int = 0
+    at_risk: tuple[str, ...] = ()
+    at_risk_count: int = 0
+    entry_points: tuple[str, ...] = ()
+    failing_calls: tuple[FailingCall, ...] = ()
+    owners: tuple[tuple[str, str, str], ...] = ()
+    reporting: int = 0
+    reporters: int = 0
+    silent: tuple[tuple[str, float], ...] = ()
+    layers: dict[str, float] = field(default_factory=dict)
+    runbook: str = ""
+    truncated: bool = False
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return asdict(self)
+
+
+def read_map(view: MapView, services: Sequence[str], unknown: Mapping[str, tuple[str, ...]], now: float) -> MapFacts:
+    """The map's answer for the failing `services` (ids on the map); `unknown` are names it has not, with the closest it has."""
+    known = [service for service in services if service in view.graph]
+    radius = blast_radius(view, known, now)
+    around = coverage(view, [*known, *(dependent.id for dependent in radius.dependents)], now)
+    first = view.entry(known[0]) if known else None
+    return MapFacts(
+        as_of=now,
+        services=(
+            *(_failing(view, service, now) for service in known),
+            *(FailingService(name, known=False, closest=closest) for name, closest in unknown.items()),
+        ),
+        hit=_names(radius.hit),
+        hit_count=len(radius.hit),
+        at_risk=_names(radius.at_risk),
+        at_risk_count=len(radius.at_risk),
+        entry_points=_names(tuple(one for one in radius.dependents if one.entry_point)),
+        failing_calls=_failing_calls(view, known, now),
+        owners=_owners(view, known, unknown),
+        reporting=around.reporting,
+        reporters=around.services,
+        silent=around.silent,
+        layers=around.layers,
+        runbook=first.runbook if first else "",
+        truncated=radius.truncated,
+    )
+
+
+def _names(dependents: tuple[Dependent, ...]) -> tuple[str, ...]:
+    return tuple(dependent.id for dependent in dependents[:_LISTED])
+
+
+def _failing(view: MapView, service: str, now: float) -> FailingService:
+    found = service_rates(view, service, now)
+    return FailingService(
+        name=service,
+        known=True,
+        kind=view.graph.node(service).kind.value,
+        calls=found.calls,
+        error_rate=found.error_rate if found.calls else None,
+        usual_error_rate=found.usual_error_rate,
+        p95_ms=found.p95_ms,
+        usual_p95_ms=found.usual_p95_ms,
+        failing=found.failing,
+    )
+
+
+def _failing_calls(view: MapView, services: Sequence[str], now: float) -> tuple[FailingCall, ...]:
+    """Calls the failing services make themselves that fail more than usual: where to look next, without naming a cause."""
+    found = []
+    for service in services[:_LISTED]:
+        for callee in sorted(view.graph.callees(service))[:200]:
+            edge = rates(view, [(service, callee)], now)
+            if callee != service and edge.failing:
+                found.append(
+                    FailingCall(
+                        service, callee, edge.calls, edge.error_rate, edge.usual_error_rate, edge.p95_ms, edge.usual_p95_ms,
+                        edge.failing,
+                    )  # fmt: skip
+                )
+    found.sort(key=lambda call: (-call.error_rate * call.calls, call.caller, call.callee))
+    return tuple(found[:_LISTED])
+
+
+def _owners(view: MapView, services: Sequence[str], unknown: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, str, str], ...]:
+    """(service, who, note) for each failing service; who is '' where nobody is known, and the note then helps."""
+    found = []
+    for service in [*services, *unknown][:_OWNERS_LISTED]:
+        owned = ownership(view, service)
+        if owned.owner is not None:
+            found.append((service, label(owned.owner), owned.owner.source))
+        elif owned.nearest is not None:
+            found.append((service, "", f"nearest owned dependent is {owned.nearest[0]} → {label(owned.nearest[1])}"))
+        else:
+            found.append((service, "", ""))
+    return tuple(found)
+
+
+def label(owner: Owner) -> str:
+    """How an owner is written in a message: the Slack handle or channel where there is one, else the team."""
+    return owner.slack or owner.team
+
+
+@dataclass(frozen=True, slots=True)
+class SourceCount:
+    """How many alerts of one source an incident has, and the number people know it by ('#1234') where there is one."""
+
+    source: str
+    firing: int
+    total: int
+    number: str = ""
+    link: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentFacts:
+    """Everything the root message says. `map` is None where the map could not be read; `degraded` then says why."""
+
+    state: str
+    title: str
+    summary: str
+    severity: str
+    environment: str
+    opened_at: float
+    updated_at: float
+    resolved_at: float | None
+    sources: tuple[SourceCount, ...]
+    services: tuple[str, ...]
+    map: MapFacts | None = None
+    degraded: str = ""
+    link: str = ""
+    runbook: str = ""
+
+    def stored(self) -> dict[str, Any]:
+        """As JSON-able values."""
+        return asdict(self)

@@ -1,0 +1,61 @@
+"""What an answer is read from: the live graph, the recent windows, the catalogue, and who is known to be alerting."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from bot.catalog.services_file import Catalog, CatalogEntry
+from bot.graph.live import LiveGraph
+from bot.layers.windows import Windows
+from bot.model import EdgeKey, Kind, Layer, Tally
+
+# Where several layers count the same calls, one is believed: metrics count every call, traces a sample of them.
+_COUNTING_LAYERS = (Layer.IPC, Layer.TRACE)
+
+_REPORTING_KINDS = frozenset((Kind.SERVICE, Kind.GATEWAY))
+
+
+@dataclass(slots=True)
+class MapView:
+    """One reading of the map. Shared by every reader; nobody but the ingest side changes what is in it."""
+
+    graph: LiveGraph
+    windows: Mapping[Layer, Windows]
+    catalog: Catalog
+    heard: dict[Layer, float] = field(default_factory=dict)
+    """Per layer, when it last sent anything (epoch s)."""
+    firing: dict[str, float] = field(default_factory=dict)
+    """Services with an alert firing now, and since when (epoch s)."""
+
+    def counts(self, edge: EdgeKey, since: float, until: float) -> Tally:
+        """Counts on one edge over the windows that start in `[since, until)`, from the layer that counts best."""
+        tally = Tally()
+        for layer in _COUNTING_LAYERS:
+            if (windows := self.windows.get(layer)) is not None:
+                tally = windows.sum(edge, since, until)
+                if tally.calls > 0:
+                    return tally
+        return tally
+
+    def call_share(self, caller: str, callee: str) -> float | None:
+        """Calls to `callee` for each request `caller` serves, at most 1; None where its own requests are not known."""
+        for layer in _COUNTING_LAYERS:
+            if (windows := self.windows.get(layer)) is not None:
+                served, calls = windows.served(caller), windows.calls((caller, callee))
+                if served > 0 and calls > 0:
+                    return min(1.0, calls / served)
+        return None
+
+    def entry(self, service: str) -> CatalogEntry | None:
+        """What the catalogue says of a service."""
+        return self.catalog.entry(service)
+
+    def is_entry_point(self, service: str) -> bool:
+        """Whether users come in here: said by the catalogue, or seen as requests from outside every known service."""
+        entry = self.entry(service)
+        return (entry is not None and entry.entry_point) or self.graph.entry(service) is not None
+
+    def reports_itself(self, service: str) -> bool:
+        """Whether the service is of a kind that sends telemetry; a database is only ever seen by its callers."""
+        return self.graph.node(service).kind in _REPORTING_KINDS

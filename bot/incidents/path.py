@@ -1,0 +1,101 @@
+"""Runs the alert path: takes stored deliveries in order, runs the steps, times and counts each, and never loses an alert."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from bot import metrics
+from bot.incidents.case import Case
+from bot.incidents.steps import Step
+from bot.model import Alert, Message
+from bot.storage.alert_store import MAX_ATTEMPTS, AlertStore, Outcome, StoredDelivery
+
+Forwarder = Callable[[Sequence[Alert], str], Message]
+"""Alerts that could not be worked, and why -> a plain message."""
+
+_BATCH = 20
+_RETRY_SECONDS = 1.0
+
+log = structlog.get_logger(__name__)
+
+
+async def run(steps: Sequence[Step], case: Case) -> tuple[str, Exception | None]:
+    """Run the steps; gives the verdict the path ended with, and the error of an essential step where one stopped it."""
+    for step in steps:
+        started = time.perf_counter()
+        try:
+            verdict = await step.run(case)
+        except Exception as error:
+            log.exception("a step of the alert path failed", step=step.name, essential=step.essential)
+            metrics.ALERT_STEP_FAILURES.labels(step.name).inc()
+            if step.essential:
+                return f"{step.name} failed: {type(error).__name__}", error
+            # The alert goes on without this step's part, and its message says so.
+            case.degraded = f"{step.name} failed ({type(error).__name__})"
+            case.decided(step.name, "failed", type(error).__name__)
+            continue
+        finally:
+            metrics.ALERT_STEP_SECONDS.labels(step.name).observe(time.perf_counter() - started)
+        if verdict is not None:
+            return verdict, None
+    return "done", None
+
+
+class AlertWorker:
+    """The loop that works stored deliveries, oldest first. One at a time: alerts of one group must not overtake each other."""
+
+    def __init__(self, store: AlertStore, steps: Sequence[Step], forward: Forwarder, channel: str, wrote: Callable[[], None]) -> None:
+        self._store = store
+        self._steps = steps
+        self._forward = forward
+        self._channel = channel
+        self._wrote = wrote
+        self._wake = asyncio.Event()
+        self.waiting = 0
+        """Deliveries stored and not worked yet, as far as this process knows."""
+
+    def wake(self) -> None:
+        """There is a new delivery."""
+        self.waiting += 1
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Work until cancelled. What a killed process left waiting is taken up first."""
+        while True:
+            self._wake.clear()
+            self.waiting = await self._store.count_waiting()
+            metrics.DELIVERIES_WAITING.set(self.waiting)
+            deliveries = await self._store.waiting(_BATCH)
+            for delivery in deliveries:
+                await self.work(delivery)
+            if not deliveries:
+                await self._wake.wait()
+
+    async def work(self, delivery: StoredDelivery) -> None:
+        """Take one delivery along the path. What fails is tried again, and in the end forwarded plain, never dropped."""
+        now = time.time()
+        case = Case(delivery, now, Outcome(delivery.id, now, ""))
+        verdict, error = await run(self._steps, case)
+        if error is not None:
+            await self._failed(delivery, case, verdict)
+            return
+        if case.facts is None:  # ended early: nothing but the delivery itself to close
+            case.outcome.verdict = verdict
+            await self._store.commit(case.outcome, None)
+        metrics.DELIVERIES.labels(delivery.source, "worked").inc()
+        log.info("delivery worked", source=delivery.source, delivery=delivery.id, verdict=verdict)
+        if case.message is not None:
+            self._wrote()
+
+    async def _failed(self, delivery: StoredDelivery, case: Case, why: str) -> None:
+        await self._store.delivery_failed(delivery, why)
+        if delivery.attempts + 1 < MAX_ATTEMPTS:
+            await asyncio.sleep(_RETRY_SECONDS)
+            return
+        metrics.DELIVERIES.labels(delivery.source, "failed").inc()
+        await self._store.forward(f"delivery:{delivery.id}:plain", self._channel, self._forward(case.alerts, why), case.now)
+        self._wrote()

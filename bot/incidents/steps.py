@@ -1,0 +1,223 @@
+"""The alert path's steps, in order: read -> dedupe -> find service -> correlate -> enrich -> decide -> notify.
+
+Each takes a `Case`, adds its part, and may end the path early by returning the verdict the delivery is closed with. A
+step that is not `essential` may fail: the alert then goes on plain, and the message says why (see `bot.incidents.path`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+from bot import names
+from bot.enrich.facts import IncidentFacts, SourceCount, read_map
+from bot.enrich.view import MapView
+from bot.errors import BadRequest
+from bot.incidents.case import Case, Found, key_of
+from bot.incidents.decide import alert_change, incident_state, message_action
+from bot.model import Alert, AlertStatus, Delivery, Message, ServiceHint
+from bot.storage.alert_store import AlertStore, StoredAlert
+
+Parser = Callable[[bytes, Mapping[str, str], float], Delivery]
+Renderer = Callable[[IncidentFacts], Message]
+StepRun = Callable[[Case], Awaitable[str | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of the path. Returning a text from `run` ends the path with that verdict."""
+
+    name: str
+    run: StepRun
+    essential: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class AlertPath:
+    """The steps with what they need. `channel` gets what no route claims."""
+
+    store: AlertStore
+    view: MapView
+    parsers: Mapping[str, Parser]
+    render: Renderer
+    channel: str
+
+    def steps(self) -> tuple[Step, ...]:
+        """The path. Order matters: a service must be found before alerts about it can join an incident, the incident
+        must be known before its message can be decided, and everything is stored by the last step, at once."""
+        return (
+            Step("read", self.read),
+            Step("dedupe", self.dedupe),
+            Step("find service", self.find_service, essential=False),
+            Step("correlate", self.correlate),
+            Step("enrich", self.enrich, essential=False),
+            Step("decide", self.decide),
+            Step("notify", self.notify),
+        )
+
+    async def read(self, case: Case) -> str | None:
+        """Parse the stored body again: what is stored is what was sent, so a better parser can work it once more."""
+        try:
+            delivery = self.parsers[case.delivery.source](case.delivery.body, case.delivery.headers, case.delivery.received_at)
+        except BadRequest as error:
+            return f"unreadable: {error}"
+        case.alerts = delivery.alerts
+        return None if delivery.alerts else f"ignored: {delivery.ignored or 'no alerts in it'}"
+
+    async def dedupe(self, case: Case) -> str | None:
+        """Keep the alerts that say something new. A repeat of what is known ends here."""
+        case.known = await self.store.known(case.alerts)
+        for alert in case.alerts:
+            change = alert_change(case.known.get(key_of(alert)), alert)
+            if change:
+                case.changed.append(alert)
+                case.decided("dedupe", change, f"{alert.source} {alert.fingerprint[:40]} since {alert.starts_at:.0f}")
+        return None if case.changed else "nothing new: every alert in it is known in this state"
+
+    async def find_service(self, case: Case) -> str | None:
+        """Find each alert's service on the map; where none is found the alert goes on with the name it came with."""
+        for alert in case.changed:
+            stored = case.known.get(key_of(alert))
+            if stored is not None and stored.service:
+                case.found[key_of(alert)] = Found(stored.service, stored.named, "as before")
+                continue
+            found = self._find(alert)
+            case.found[key_of(alert)] = found
+            case.decided("find service", found.service or "unknown", found.why)
+        return None
+
+    def _find(self, alert: Alert) -> Found:
+        index = self.view.graph.names
+        for hint in alert.service_hints:
+            for text in _spellings(hint, alert.environment):
+                if (service := index.find(text)) is not None:
+                    return Found(service, hint.name, f"{hint.origin} says {hint.name!r}")
+        if not alert.service_hints:
+            return Found("", "", "the alert names no service")
+        first = alert.service_hints[0]
+        closest = names.close_matches(first.name, self.view.graph.services())
+        return Found("", names.clean(first.name)[: names.MAX_ID], f"no service called {first.name!r} on the map", closest)
+
+    async def correlate(self, case: Case) -> str | None:
+        """Join an open incident, or open one."""
+        stored = next((case.known[key_of(alert)] for alert in case.changed if key_of(alert) in case.known), None)
+        if stored is not None:
+            case.incident = await self.store.incident(stored.incident_id)
+            case.decided("correlate", "same_alert", f"incident {stored.incident_id} has this alert already")
+        else:
+            first = case.changed[0]
+            services = sorted({found.service for found in case.found.values() if found.service})
+            joined = await self.store.open_incident(first.source, first.group_key, services, first.environment)
+            if joined is not None:
+                case.incident, reason = joined
+                case.decided("correlate", reason, f"joins incident {case.incident.id}")
+            else:
+                case.decided("correlate", "new", "no open incident shares its group or its service")
+        case.members = await self.store.alerts_of(case.incident.id) if case.incident else []
+        case.members = _with(case.members, case)
+        return None
+
+    async def enrich(self, case: Case) -> str | None:
+        """Read the alert against the map."""
+        services, unknown = _concerned(case)
+        case.map = read_map(self.view, services, unknown, case.now)
+        return None
+
+    async def decide(self, case: Case) -> str | None:
+        """Gather the facts and decide whether a reader needs to see them."""
+        case.facts = _facts(case)
+        before = case.incident.facts if case.incident else None
+        action, reason = message_action(before, case.facts)
+        case.decided("decide", action, reason)
+        case.message = None if action == "leave" else self.render(case.facts)
+        return None
+
+    async def notify(self, case: Case) -> str | None:
+        """Store everything in one transaction: incident, alerts, decisions, the message's next wording, the delivery."""
+        facts = case.facts
+        if facts is None:
+            raise LookupError("the decide step left no facts")
+        outcome = case.outcome
+        outcome.verdict = f"{len(case.changed)} of {len(case.alerts)} alerts said something new"
+        outcome.incident_id = case.incident.id if case.incident else None
+        outcome.alerts = [(alert, *_place(case, alert)) for alert in case.changed]
+        outcome.incident = {
+            "state": facts.state, "environment": facts.environment, "title": facts.title[:300], "opened_at": facts.opened_at,
+            "updated_at": case.now, "resolved_at": facts.resolved_at, "facts": facts.stored(),
+        }  # fmt: skip
+        if case.incident is None:
+            outcome.incident |= {"group_key": case.changed[0].group_key, "created_at": case.now}
+        message = None if case.message is None else ("incident:{incident}:root", self.channel, case.message)
+        await self.store.commit(outcome, message)
+        self.view.firing = await self.store.firing()
+        return outcome.verdict
+
+
+def _spellings(hint: ServiceHint, environment: str) -> list[str]:
+    """The ids a hint may mean, surest first. A display name's spaces stand for the dashes of an id."""
+    plain = names.clean(hint.name)
+    spelt = [plain, plain.replace(" ", "-")] if " " in plain else [plain]
+    found = [f"{text}.{names.clean(hint.namespace)}" for text in spelt if hint.namespace] + spelt
+    suffix = names.clean(environment)
+    return [f"{text}@{suffix}" for text in found if suffix] + found
+
+
+def _place(case: Case, alert: Alert) -> tuple[str, str]:
+    found = case.found.get(key_of(alert))
+    return (found.service, found.named) if found else ("", "")
+
+
+def _with(members: list[StoredAlert], case: Case) -> list[StoredAlert]:
+    """The incident's alerts as they are after this delivery."""
+    incident_id = case.incident.id if case.incident else 0
+    merged = {(stored.alert.source, key_of(stored.alert)): stored for stored in members}
+    for alert in case.changed:
+        merged[alert.source, key_of(alert)] = StoredAlert(alert, incident_id, *_place(case, alert))
+    return sorted(merged.values(), key=lambda stored: (stored.alert.starts_at, stored.alert.source, stored.alert.fingerprint))
+
+
+def _concerned(case: Case) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """The services still alerting (all of them once everything is resolved), and names that are on no map."""
+    live = [stored for stored in case.members if stored.alert.status is not AlertStatus.RESOLVED] or case.members
+    closest = {found.named: found.closest for found in case.found.values()}
+    known = list(dict.fromkeys(stored.service for stored in live if stored.service))
+    unknown = {stored.named: closest.get(stored.named, ()) for stored in live if not stored.service and stored.named}
+    return known, unknown
+
+
+def _facts(case: Case) -> IncidentFacts:
+    alerts = [stored.alert for stored in case.members]
+    state = incident_state([alert.status for alert in alerts])
+    live = [alert for alert in alerts if alert.status is not AlertStatus.RESOLVED] or alerts
+    worst = min(live, key=lambda alert: (_SEVERITIES.get(alert.severity.lower(), 9), alert.starts_at))
+    services, unknown = _concerned(case)
+    ends = [alert.ends_at for alert in alerts if alert.ends_at]
+    return IncidentFacts(
+        state=state,
+        title=worst.title,
+        summary=worst.summary,
+        severity=worst.severity,
+        environment=next((alert.environment for alert in live if alert.environment), ""),
+        opened_at=min(alert.starts_at for alert in alerts),
+        updated_at=case.now,
+        resolved_at=(max(ends) if ends else case.now) if state == "resolved" else None,
+        sources=_sources(alerts),
+        services=(*services, *unknown),
+        map=case.map,
+        degraded=case.degraded,
+        link=worst.link,
+        runbook=worst.runbook or (case.map.runbook if case.map else ""),
+    )
+
+
+def _sources(alerts: list[Alert]) -> tuple[SourceCount, ...]:
+    counted = []
+    for source in sorted({alert.source for alert in alerts}):
+        mine = [alert for alert in alerts if alert.source == source]
+        firing = sum(alert.status is not AlertStatus.RESOLVED for alert in mine)
+        newest = mine[-1]
+        counted.append(SourceCount(source, firing, len(mine), newest.number, newest.link))
+    return tuple(counted)
+
+
+_SEVERITIES = {"page": 0, "critical": 0, "p1": 0, "error": 1, "high": 1, "p2": 1, "warning": 2, "p3": 2, "low": 3, "info": 4}

@@ -1,0 +1,105 @@
+"""Slash-command answers -> Block Kit. Pure: what `bot.enrich.answers` says in, `Message` out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from bot import words
+from bot.model import Message
+from bot.slack.budget import fit
+from bot.slack.mrkdwn import escape, link, truncate
+from bot.slack.views import SHOW_SERVICE, button, context, coverage_words, freshness, section
+
+_EDGES_SHOWN = 5
+
+Json = dict[str, Any]
+
+
+def service(answer: Json) -> Message:
+    """One service: callers, callees, owner, state and freshness."""
+    state = "🔴 failing" if answer["state"] == "failing" else "🟢 as usual"
+    if answer["why"]:
+        state += f" ({escape(answer['why'])})"
+    kind = "" if answer["kind"] == "service" else f" · {escape(answer['kind'])}"
+    facts = [state + kind, *(escape(f"{name} {answer[name]}") for name in ("tier", "domain") if answer[name])]
+    if answer["entry_point"]:
+        facts.append("users come in here")
+    headline = f"*{escape(answer['id'])}*"
+    lines = [
+        " · ".join(facts),
+        _rates(answer["rates"]),
+        f"*Owner*: {_owner(answer)}",
+        _edges("Callers", answer["callers"], "caller", answer["callers_total"]),
+        _edges("Calls", answer["callees"], "callee", answer["callees_total"]),
+    ]
+    found = answer["coverage"]
+    silent = [(one["id"], one["age_seconds"]) for one in found["silent"]]
+    footer = " · ".join(
+        [
+            freshness({layer: part["age_seconds"] for layer, part in found["layers"].items()}),
+            coverage_words(found["reporting"], found["services"], silent) if found["services"] else "nobody here reports itself",
+        ]
+    )
+    body = "\n".join(line for line in lines if line)
+    blocks = [section(f"{headline}\n{body}"), context(footer)]
+    if answer["runbook"]:
+        blocks.insert(1, section(link(answer["runbook"], "Runbook")))
+    return fit(Message(f"{headline}\n{body}\n{footer}", tuple(blocks)))
+
+
+def _rates(rates: Json) -> str:
+    if not rates["calls"]:
+        return "no calls in the last minutes"
+    parts = [f"{rates['calls'] / 4:.0f} calls/min", f"errors {rates['error_rate'] * 100:.1f}%"]
+    if rates["p95_ms"] is not None:
+        parts.append(f"p95 {rates['p95_ms']:.0f} ms")
+    return " · ".join(parts)
+
+
+def _owner(answer: Json) -> str:
+    if answer["owner"]:
+        return f"{escape(answer['owner']['label'])} ({escape(answer['owner']['source'])})"
+    nearest = answer["nearest_owned_dependent"]
+    if nearest:
+        return f"no owner known; nearest owned dependent is {escape(nearest['id'])} → {escape(nearest['owner']['label'])}"
+    return "no owner known"
+
+
+def _edges(title: str, edges: Sequence[Json], side: str, total: int) -> str:
+    if not edges:
+        return f"*{title}*: none known"
+    busiest = sorted(edges, key=lambda edge: (-_calls(edge), edge[side]))
+    shown = [f"{escape(edge[side])} ({_edge_words(edge)})" for edge in busiest[:_EDGES_SHOWN]]
+    more = total - len(shown)
+    return f"*{title}* {total}: " + ", ".join(shown) + (f", +{more}" if more > 0 else "")
+
+
+def _calls(edge: Json) -> float:
+    return max((part.get("calls", 0.0) for part in edge["layers"].values()), default=0.0)
+
+
+def _edge_words(edge: Json) -> str:
+    layers = "+".join("traces" if layer == "trace" else layer for layer in edge["layers"])
+    calls = _calls(edge)
+    counted = f"{calls:.0f}/h, " if calls else ""
+    fresh = "" if edge["freshness"] == "fresh" else f", {edge['freshness']}"
+    return f"{counted}{layers}{fresh}"
+
+
+def unknown(text: str, suggestions: Sequence[str], reason: str) -> Message:
+    """Nobody by that name: the closest ones as buttons."""
+    line = escape(truncate(reason, 500))
+    blocks = [section(f"🤔 {line}")]
+    if suggestions:
+        blocks.append({"type": "actions", "elements": [
+            button(name, f"{SHOW_SERVICE}_{number}", name) for number, name in enumerate(suggestions[:5])
+        ]})  # fmt: skip
+    return fit(Message(f"{line} You asked for {escape(truncate(text, 80))}.", tuple(blocks)))
+
+
+def usage() -> Message:
+    """What `/topology` understands."""
+    text = words.render("slash_help.txt.j2").strip()
+    return fit(Message(text, (section(text),)))
+

@@ -1,0 +1,238 @@
+"""Answers -> Block Kit. Pure: facts in, `Message` out. Words that are sentences live in `templates/`, structure is built here.
+
+Every message's `text` carries the same facts as its blocks: it is all that a lock screen or a screen reader gets. All
+vendor text is escaped on its way in, so no alert can mention anybody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot import words
+from bot.enrich.facts import FailingCall, FailingService, IncidentFacts, MapFacts
+from bot.model import Alert, Message
+from bot.slack.budget import fit
+from bot.slack.mrkdwn import date, escape, link, truncate
+
+Block = dict[str, Any]
+
+SHOW_SERVICE = "topology_show"
+OPEN_LINK = "open_link"
+
+_SOURCES = {"alertmanager": "Alertmanager", "pagerduty": "PagerDuty"}
+_STATE_SIGNS = {"open": "🔴", "acknowledged": "🟠", "resolved": "✅"}
+_NAMES_SHOWN = 3
+
+
+def section(text: str) -> Block:
+    """A mrkdwn section."""
+    return {"type": "section", "text": {"type": "mrkdwn", "text": truncate(text, 3_000)}}
+
+
+def context(text: str) -> Block:
+    """One grey line."""
+    return {"type": "context", "elements": [{"type": "mrkdwn", "text": truncate(text, 3_000)}]}
+
+
+def button(label: str, action: str, value: str) -> Block:
+    """A button that the bot answers. `value` comes back with the click."""
+    return {
+        "type": "button", "text": {"type": "plain_text", "text": truncate(label, 75), "emoji": True},
+        "action_id": action, "value": value[:2_000],
+    }  # fmt: skip
+
+
+def link_button(label: str, url: str, number: int) -> Block:
+    """A button that opens a page. Slack reports the click all the same, under `open_link_N`."""
+    return {
+        "type": "button", "text": {"type": "plain_text", "text": truncate(label, 75), "emoji": True},
+        "action_id": f"{OPEN_LINK}_{number}", "url": url,
+    }  # fmt: skip
+
+
+# -- the incident's root message -------------------------------------------------------------------------------------
+
+
+def incident(facts: IncidentFacts) -> Message:
+    """The root message: what is failing, how badly, who is hit and who will be, who owns it, how complete the map is."""
+    lines = [_headline(facts), _scope(facts)]
+    if facts.state == "resolved":
+        return _message(lines[0], [section(f"{lines[0]}\n{lines[1]}")], [lines[1]])
+    body = _reading(facts)
+    blocks = [section(lines[0]), context(lines[1]), *(section("\n".join(body)) for _ in (1,) if body)]
+    buttons = _buttons(facts)
+    if buttons:
+        blocks.append({"type": "actions", "elements": buttons})
+    footer = _footer(facts)
+    blocks.append(context(footer))
+    return _message(lines[0], blocks, [lines[1], *body, footer])
+
+
+def _message(headline: str, blocks: Sequence[Block], lines: Sequence[str]) -> Message:
+    return fit(Message("\n".join([headline, *lines]), tuple(blocks)))
+
+
+def _headline(facts: IncidentFacts) -> str:
+    sign = _STATE_SIGNS[facts.state]
+    if not facts.services:
+        return f"{sign} *{escape(facts.title)}* (the alert names no service)"
+    first, more = facts.services[0], len(facts.services) - 1
+    who = f"*{escape(first)}*{f' and {more} more' if more else ''}"
+    if facts.state == "resolved":
+        return f"{sign} {who} recovered"
+    verb = "are" if more else "is"
+    tail = " · acknowledged" if facts.state == "acknowledged" else ""
+    return f"{sign} {who} {verb} failing{tail}"
+
+
+def _scope(facts: IncidentFacts) -> str:
+    """Magnitude, since when, who says so, where: one line."""
+    parts = [part for service in (facts.map.services if facts.map else ())[:1] if (part := _magnitude(service))]
+    if facts.state == "resolved" and facts.resolved_at is not None:
+        minutes = max(0, round((facts.resolved_at - facts.opened_at) / 60))
+        parts = [f"{date(facts.opened_at)} to {date(facts.resolved_at)} ({minutes} min)"]
+    else:
+        parts.append(f"since {date(facts.opened_at)}")
+    named = []
+    for one in facts.sources:
+        count = one.number or f"×{one.firing or one.total}"
+        named.append(f"{_SOURCES.get(one.source, one.source)} {escape(count)}")
+    parts.append(", ".join(named))
+    parts += [escape(part) for part in (facts.environment, facts.severity) if part]
+    return " · ".join(parts)
+
+
+def _magnitude(service: FailingService) -> str:
+    if not service.known or service.calls <= 0 or service.error_rate is None:
+        return ""
+    if service.failing == "latency" and service.p95_ms is not None:
+        return f"p95 {_ms(service.p95_ms)}{_was(_ms(service.usual_p95_ms))}"
+    return f"errors {_percent(service.error_rate)}{_was(_percent(service.usual_error_rate))}"
+
+
+def _was(text: str) -> str:
+    return f" (was {text})" if text else ""
+
+
+def _reading(facts: IncidentFacts) -> list[str]:
+    """The lines that need the map, or why it could not be read."""
+    said = f"_{escape(facts.title)}_" + (f": {escape(truncate(facts.summary, 300))}" if facts.summary else "")
+    lines = [said]
+    if facts.map is None:
+        return [*lines, words.render("incident_plain.txt.j2", why=escape(facts.degraded)).strip()]
+    found = facts.map
+    lines += [_unknown(service) for service in found.services if not service.known]
+    if any(service.known for service in found.services):
+        lines.append(_radius(found))
+    if found.failing_calls:
+        lines.append("*Failing calls*: " + " · ".join(_call(call) for call in found.failing_calls[:_NAMES_SHOWN]))
+    if found.owners:
+        lines.append("*Owners*: " + " · ".join(_owner(*owner) for owner in found.owners))
+    return lines
+
+
+def _radius(found: MapFacts) -> str:
+    total = found.hit_count + found.at_risk_count
+    if not total:
+        return "*Hit now*: nobody is known to depend on it"
+    hit = f"*Hit now* {found.hit_count} of {total}" + _listed(found.hit, found.hit_count)
+    risk = f"*At risk* {found.at_risk_count}" + _listed(found.at_risk, found.at_risk_count)
+    users = _listed(found.entry_points, len(found.entry_points))
+    return "    ".join(part for part in (hit, risk, f"*Users come in at*{users}" if users else "") if part)
+
+
+def _listed(names: Sequence[str], count: int) -> str:
+    if not names:
+        return ""
+    shown = [escape(name) for name in names[:_NAMES_SHOWN]]
+    more = count - len(shown)
+    return ": " + ", ".join(shown) + (f", +{more}" if more > 0 else "")
+
+
+def _call(call: FailingCall) -> str:
+    arrow = f"{escape(call.caller)} → {escape(call.callee)}"
+    if call.failing == "latency" and call.p95_ms is not None:
+        return f"{arrow} p95 {_ms(call.p95_ms)}{_was(_ms(call.usual_p95_ms))}"
+    return f"{arrow} {_percent(call.error_rate)} errors{_was(_percent(call.usual_error_rate))}"
+
+
+def _owner(service: str, who: str, note: str) -> str:
+    if who:
+        return f"{escape(service)} → {escape(who)}"
+    return f"{escape(service)}: no owner known" + (f"; {escape(note)}" if note else "")
+
+
+def _unknown(service: FailingService) -> str:
+    closest = ", ".join(escape(name) for name in service.closest)
+    return words.render("incident_unknown.txt.j2", name=escape(service.name), closest=closest).strip()
+
+
+def _buttons(facts: IncidentFacts) -> list[Block]:
+    buttons: list[Block] = []
+    known = [service.name for service in (facts.map.services if facts.map else ()) if service.known]
+    if known:
+        buttons.append(button(f"Show {known[0]}", SHOW_SERVICE, known[0]))
+    for number, (label, url) in enumerate((("Runbook ↗", facts.runbook), ("Alert ↗", facts.link))):
+        if url.startswith(("http://", "https://")) and len(url) <= 3_000:
+            buttons.append(link_button(label, url, number))
+    return buttons
+
+
+def _footer(facts: IncidentFacts) -> str:
+    parts = []
+    if facts.map is not None:
+        parts.append(freshness(facts.map.layers))
+        if facts.map.reporters:
+            parts.append(coverage_words(facts.map.reporting, facts.map.reporters, facts.map.silent))
+    return " · ".join([*parts, f"updated {date(facts.updated_at)}"])
+
+
+def freshness(layers: Mapping[str, float]) -> str:
+    """`traces 40 s` for each layer that reports; says so where none ever did."""
+    if not layers:
+        return "no telemetry has arrived yet"
+    return " · ".join(f"{'traces' if layer == 'trace' else layer} {age(seconds)}" for layer, seconds in layers.items())
+
+
+def coverage_words(reporting: int, services: int, silent: Sequence[tuple[str, float]]) -> str:
+    """`7 of 9 services reported in the last 2 min; silent: ledger (20 min)`."""
+    text = f"{reporting} of {services} services reported in the last 2 min"
+    if not silent:
+        return text
+    shown = ", ".join(f"{escape(name)} ({age(seconds)})" for name, seconds in silent[:_NAMES_SHOWN])
+    more = services - reporting - min(len(silent), _NAMES_SHOWN)
+    return f"{text}; silent: {shown}" + (f", +{more}" if more > 0 else "")
+
+
+def forwarded(alerts: Sequence[Alert], why: str) -> Message:
+    """Alerts that could not be worked, plain: an alert is never lost."""
+    titles = [f"*{escape(alert.title)}* {escape(truncate(alert.summary, 200))}".strip() for alert in alerts[:10]]
+    more = len(alerts) - len(titles)
+    lines = titles + ([f"and {more} more"] if more > 0 else []) or ["a delivery that could not be read"]
+    plain = words.render("incident_plain.txt.j2", why=escape(why)).strip()
+    return _message("🔴 Alert", [section("🔴 " + "\n".join([*lines, plain]))], [*lines, plain])
+
+
+# -- small words -----------------------------------------------------------------------------------------------------
+
+
+def age(seconds: float) -> str:
+    """`40 s`, `3 min`, `2 h`, `5 d`."""
+    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{int(max(0.0, seconds))} s"
+
+
+def _percent(rate: float | None) -> str:
+    if rate is None:
+        return ""
+    percent = rate * 100
+    return f"{percent:.0f}%" if percent >= 10 or percent == 0 else f"{percent:.1f}%"
+
+
+def _ms(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value / 1000:.1f} s" if value >= 1_000 else f"{value:.0f} ms"

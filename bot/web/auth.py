@@ -1,0 +1,68 @@
+"""Who may ask: bearer tokens with scopes, or anybody on this very machine where no token is set."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from bot.errors import BadRequest, Unauthorized
+
+_LOOPBACK = frozenset(("127.0.0.1", "::1", "::ffff:127.0.0.1"))
+_LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
+_FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
+
+
+class Forbidden(BadRequest):
+    """The token is good but may not do this (HTTP 403)."""
+
+    status = 403
+    slug = "forbidden"
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A bearer token and its scopes."""
+
+    name: str
+    scopes: frozenset[str]
+    secret: bytes
+
+
+def is_local(request: web.Request) -> bool:
+    """Whether the request surely comes from this machine.
+
+    A proxy on this machine would make the whole world local, so any forwarding header says no; and a web page that had
+    its own host name rebound to 127.0.0.1 gives itself away by the Host it asks for.
+    """
+    if request.remote not in _LOOPBACK or any(name in request.headers for name in _FORWARDED):
+        return False
+    host = request.url.host or ""
+    return host.strip("[]").lower() in _LOCAL_NAMES or host.startswith("127.")
+
+
+class Gate:
+    """Decides on the bearer tokens of `/api`, `/metrics` and the telemetry doors."""
+
+    def __init__(self, tokens: Sequence[Token]) -> None:
+        self._tokens = tuple(tokens)
+
+    def check(self, request: web.Request, scope: str) -> None:
+        """Let the request pass, or raise Unauthorized (401) or Forbidden (403). `admin` includes every scope."""
+        if not self._tokens:
+            if is_local(request):
+                return
+            raise Unauthorized("no API token is set, so only this machine may ask; set TOPOLOGY_BOT_API_TOKENS")
+        kind, _, given = request.headers.get("Authorization", "").partition(" ")
+        if kind.lower() != "bearer" or not given:
+            raise Unauthorized("send the header Authorization: Bearer <token>")
+        found = None
+        for token in self._tokens:  # every one is compared, so that the time tells nothing
+            if hmac.compare_digest(given.strip().encode(), token.secret):
+                found = token
+        if found is None:
+            raise Unauthorized("the bearer token is not one of this bot's")
+        if not found.scopes & {scope, "admin"}:
+            raise Forbidden(f"token {found.name!r} has no scope {scope!r}")
