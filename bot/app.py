@@ -94,7 +94,9 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         view = build_view(settings)
         alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database)
         trace = TraceLayer(
-            settle=settings.trace_settle_seconds, lifetime=settings.trace_lifetime_seconds, max_spans=settings.trace_max_spans
+            settle=settings.trace_settle_seconds,
+            lifetime=settings.trace_lifetime_seconds,
+            max_spans=settings.trace_max_spans,
         )
         ingest = Ingest(trace, view, maps, settings.span_max_age_seconds, await load(view, maps, time.time()))
         view.firing = await alerts.firing()
@@ -107,7 +109,11 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             # The outbox retries; a client that does so by itself would post twice (see bot.slack.send).
             client = AsyncWebClient(
-                token=token or None, base_url=settings.slack_api_url.rstrip("/") + "/", session=session, retry_handlers=[], timeout=10
+                token=token or None,
+                base_url=settings.slack_api_url.rstrip("/") + "/",
+                session=session,
+                retry_handlers=[],
+                timeout=10,
             )
             sink = SlackSink(client) if token else sink
 
@@ -118,7 +124,9 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         worker = AlertWorker(alerts, path.steps(), views.forwarded, settings.channel, sender.wake)
 
         loops = Loops()
-        gate = Gate([Token(one.name, one.scopes, one.secret.get_secret_value().encode()) for one in settings.api_tokens])
+        gate = Gate(
+            [Token(one.name, one.scopes, one.secret.get_secret_value().encode()) for one in settings.api_tokens]
+        )
         doors = {
             module.SOURCE: AlertDoor(
                 module.SOURCE, module.verify, module.parse, settings.alert_secrets(module.SOURCE),
@@ -128,7 +136,17 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         }  # fmt: skip
         closed = tuple(name for name, door in doors.items() if not door.secrets and not door.allow_unsigned)
         parts = Parts(
-            database, alerts, outbox, view, sink, ingest.sources, sender.problems, loops.failing, closed, config.strays(), time.time()
+            database,
+            alerts,
+            outbox,
+            view,
+            sink,
+            ingest.sources,
+            sender.problems,
+            loops.failing,
+            closed,
+            config.strays(),
+            time.time(),
         )
         status = Status(parts, gate)
         application = web.Application(middlewares=[errors])
@@ -193,7 +211,9 @@ def _first_steps(settings: Settings) -> str:
 def configure_logging(settings: Settings) -> None:
     """Structured logs on standard error: text on a terminal, JSON elsewhere."""
     as_text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
-    renderer: structlog.typing.Processor = structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
+    renderer: structlog.typing.Processor = (
+        structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
+    )
     levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
     structlog.configure(
         processors=[
@@ -219,6 +239,18 @@ async def reading(settings: Settings) -> AsyncIterator[Parts]:
         await load(view, maps, time.time())
         view.firing = await alerts.firing()
         closed = tuple(name for name in config.ALERT_SOURCES if not settings.alert_secrets(name))
-        yield Parts(database, alerts, outbox, view, ConsoleSink(lambda text: None), {}, {}, dict, closed, config.strays(), time.time())
+        yield Parts(
+            database,
+            alerts,
+            outbox,
+            view,
+            ConsoleSink(lambda text: None),
+            {},
+            {},
+            dict,
+            closed,
+            config.strays(),
+            time.time(),
+        )
     finally:
         await database.close()

@@ -30,13 +30,19 @@ Answer = dict[str, Any]
 T = TypeVar("T")
 
 cli = typer.Typer(
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="A live map of which service calls which, read against every alert."
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="A live map of which service calls which, read against every alert.",
 )
 database_commands = typer.Typer(no_args_is_help=True, help="Look after the database.")
 cli.add_typer(database_commands, name="db")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Url = Annotated[str, typer.Option(envvar="TOPOLOGY_BOT_URL", help="Ask the running bot at this URL; without it the database is read.")]
+Url = Annotated[
+    str,
+    typer.Option(envvar="TOPOLOGY_BOT_URL", help="Ask the running bot at this URL; without it the database is read."),
+]
 Token = Annotated[str, typer.Option(envvar="TOPOLOGY_BOT_TOKEN", help="Bearer token for the running bot.")]
 
 out = Console(highlight=False, soft_wrap=True)
@@ -62,7 +68,9 @@ def serve(as_json: AsJson = False) -> None:
 
 @cli.command(name="demo")
 def run_demo(
-    once: Annotated[bool, typer.Option("--once", help="End after the message was posted: exit 0 if it was, 1 if not.")] = False,
+    once: Annotated[
+        bool, typer.Option("--once", help="End after the message was posted: exit 0 if it was, 1 if not.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
     """Play a small shop through the real doors, break one dependency, and show the message an alert becomes."""
@@ -111,7 +119,13 @@ def doctor(url: Url = "", token: Token = "", as_json: AsJson = False) -> None:
 def _print_doctor(found: Answer) -> None:
     table = Table("source", "last event", "lag", "count", "left out", box=None, pad_edge=False)
     for name, one in found["telemetry"].items():
-        table.add_row(name, one["last_event"], f"{one['lag_seconds']:.0f} s", str(one["accepted"]), str(sum(one["dropped"].values())))
+        table.add_row(
+            name,
+            one["last_event"],
+            f"{one['lag_seconds']:.0f} s",
+            str(one["accepted"]),
+            str(sum(one["dropped"].values())),
+        )
     for name, one in found["layers"].items():
         table.add_row(f"layer {name}", one["last_seen"], f"{one['age_seconds']:.0f} s", "", "")
     for name, one in found["alerts"].items():

@@ -35,7 +35,9 @@ class Client:
         try:
             body: dict[str, Any] = response.json()
         except requests.JSONDecodeError:
-            raise Refused(f"{self._url}{path} answered {response.status_code} and not in JSON: is it a topology-bot?") from None
+            raise Refused(
+                f"{self._url}{path} answered {response.status_code} and not in JSON: is it a topology-bot?"
+            ) from None
         if response.status_code in (404, 409) and "suggestions" in body:
             raise NotFound(str(body.get("detail", "")), tuple(body["suggestions"]))
         if not response.ok:
@@ -43,6 +45,11 @@ class Client:
         return body
 
     # A bot that is just being restarted refuses connections for a moment.
-    @retry(retry=retry_if_exception_type(requests.ConnectionError), stop=stop_after_attempt(3), wait=wait_fixed(0.3), reraise=True)
+    @retry(
+        retry=retry_if_exception_type(requests.ConnectionError),
+        stop=stop_after_attempt(3),
+        wait=wait_fixed(0.3),
+        reraise=True,
+    )
     def _get(self, path: str, params: Mapping[str, str] | None) -> requests.Response:
         return self._session.get(self._url + path, params=params, timeout=_TIMEOUT)

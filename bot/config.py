@@ -62,13 +62,19 @@ class ApiToken:
         scopes_text, _, secret = rest.partition(":")
         scopes = frozenset(scopes_text.split("+")) if scopes_text else frozenset()
         if not name or not secret or not scopes or not scopes <= SCOPES:
-            raise ValueError(f"token {name or '?'!r}: want name:scope+scope:token with scopes {', '.join(sorted(SCOPES))}")
+            raise ValueError(
+                f"token {name or '?'!r}: want name:scope+scope:token with scopes {', '.join(sorted(SCOPES))}"
+            )
         return cls(name, scopes, SecretStr(secret))
 
 
 def _parse_tokens(value: object) -> object:
     texts = _comma_separated(value)
-    return tuple(ApiToken.parse(text) if isinstance(text, str) else text for text in texts) if isinstance(texts, tuple | list) else value
+    return (
+        tuple(ApiToken.parse(text) if isinstance(text, str) else text for text in texts)
+        if isinstance(texts, tuple | list)
+        else value
+    )
 
 
 class Settings(BaseModel):
@@ -84,28 +90,49 @@ class Settings(BaseModel):
     public_url: str = Field("", description="where people reach this bot, for links; default: the listen address")
     catalog: Path | None = Field(None, description="path of a `services.yaml` with owners, tiers and aliases")
 
-    slack_bot_token: SecretStr | None = Field(None, description="`xoxb-…`; none: messages go to the preview page; also `SLACK_BOT_TOKEN`")
-    slack_signing_secret: SecretStr | None = Field(None, description="verifies Slack's requests; none: `/slack/events` refuses all; also `SLACK_SIGNING_SECRET`")
+    slack_bot_token: SecretStr | None = Field(
+        None, description="`xoxb-…`; none: messages go to the preview page; also `SLACK_BOT_TOKEN`"
+    )
+    slack_signing_secret: SecretStr | None = Field(
+        None, description="verifies Slack's requests; none: `/slack/events` refuses all; also `SLACK_SIGNING_SECRET`"
+    )
     slack_api_url: str = Field("https://slack.com/api/", description="where the Slack API is; also `SLACK_API_URL`")
-    slack_burst: int = Field(120, ge=1, description="messages a channel may get at once before the pace falls to one a second")
+    slack_burst: int = Field(
+        120, ge=1, description="messages a channel may get at once before the pace falls to one a second"
+    )
 
-    alertmanager_tokens: Secrets = Field((), description="comma-separated bearer tokens or basic-auth passwords; none: refuses all")
-    pagerduty_secrets: Secrets = Field((), description="comma-separated webhook signing secrets; none: refuses all; also `PAGERDUTY_WEBHOOK_SECRETS`")
+    alertmanager_tokens: Secrets = Field(
+        (), description="comma-separated bearer tokens or basic-auth passwords; none: refuses all"
+    )
+    pagerduty_secrets: Secrets = Field(
+        (), description="comma-separated webhook signing secrets; none: refuses all; also `PAGERDUTY_WEBHOOK_SECRETS`"
+    )
     api_tokens: Annotated[tuple[ApiToken, ...], BeforeValidator(_parse_tokens)] = Field(
-        (), description="comma-separated `name:scope+scope:token` (scopes read, ingest, admin); none: open on loopback, refused elsewhere"
+        (),
+        description="comma-separated `name:scope+scope:token` (scopes read, ingest, admin); none: open on loopback, refused elsewhere",
     )
     allow_unsigned: Names = Field((), description="alert sources accepted unverified, from loopback only")
 
     trace_settle_seconds: float = Field(2.0, gt=0, le=60, description="a trace this long without a new span is linked")
-    trace_lifetime_seconds: float = Field(60.0, ge=5, le=3600, description="how long a linked trace still takes late spans")
+    trace_lifetime_seconds: float = Field(
+        60.0, ge=5, le=3600, description="how long a linked trace still takes late spans"
+    )
     trace_max_spans: int = Field(400_000, ge=1_000, description="most spans held open for pairing")
     span_max_age_seconds: float = Field(86_400.0, gt=0, description="spans older than this are dropped and counted")
     max_services: int = Field(100_000, ge=10, description="most services on the live map")
     max_edges: int = Field(1_000_000, ge=10, description="most edges on the live map")
-    window_retention_seconds: float = Field(86_400.0, ge=7_200, description="how long minute windows are kept in the database")
-    edge_retention_seconds: float = Field(30 * 86_400.0, ge=7_200, description="an edge unseen for this long leaves the map")
-    log_format: str = Field("auto", pattern="^(auto|text|json)$", description="`text`, `json`, or `auto`: text on a terminal")
-    log_level: str = Field("info", pattern="^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`")
+    window_retention_seconds: float = Field(
+        86_400.0, ge=7_200, description="how long minute windows are kept in the database"
+    )
+    edge_retention_seconds: float = Field(
+        30 * 86_400.0, ge=7_200, description="an edge unseen for this long leaves the map"
+    )
+    log_format: str = Field(
+        "auto", pattern="^(auto|text|json)$", description="`text`, `json`, or `auto`: text on a terminal"
+    )
+    log_level: str = Field(
+        "info", pattern="^(debug|info|warning|error)$", description="`debug`, `info`, `warning` or `error`"
+    )
 
     @model_validator(mode="after")
     def _check(self) -> Settings:
@@ -117,7 +144,9 @@ class Settings(BaseModel):
             raise ValueError(f"database_url: want sqlite:///PATH or postgresql://…, not {scheme!r}")
         unknown = set(self.allow_unsigned) - set(ALERT_SOURCES)
         if unknown:
-            raise ValueError(f"allow_unsigned: no source called {', '.join(sorted(unknown))}; there are {', '.join(ALERT_SOURCES)}")
+            raise ValueError(
+                f"allow_unsigned: no source called {', '.join(sorted(unknown))}; there are {', '.join(ALERT_SOURCES)}"
+            )
         if not self.slack_api_url.startswith(("http://", "https://")):
             raise ValueError("slack_api_url: want an http(s) URL")
         return self
@@ -135,7 +164,9 @@ class Settings(BaseModel):
 
     def alert_secrets(self, source: str) -> tuple[str, ...]:
         """The secrets one alert source may use."""
-        found: tuple[SecretStr, ...] = {"alertmanager": self.alertmanager_tokens, "pagerduty": self.pagerduty_secrets}[source]
+        found: tuple[SecretStr, ...] = {"alertmanager": self.alertmanager_tokens, "pagerduty": self.pagerduty_secrets}[
+            source
+        ]
         return tuple(secret.get_secret_value() for secret in found)
 
 
@@ -204,7 +235,9 @@ def strays(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
         sorted(
             name
             for name in environ
-            if name.startswith("TOPOLOGY_BOT_") and name not in ENVIRONMENT_NAMES and not name.startswith(made_by_kubernetes)
+            if name.startswith("TOPOLOGY_BOT_")
+            and name not in ENVIRONMENT_NAMES
+            and not name.startswith(made_by_kubernetes)
         )
     )
 

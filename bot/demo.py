@@ -22,7 +22,7 @@ from typing import Any
 import aiohttp
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from bot import app
 from bot.config import Settings
@@ -59,11 +59,12 @@ class Hop:
 
 
 _PAYMENTS = Hop("payments", 9, (Hop("payments-db", 4, kind="database"), Hop("fraud", 7, chance=0.6)))
+_CART = Hop("cart", 3, (Hop("cart-cache", 1, kind="database"),))
 _SHOP = (
-    Hop("web", 4, (Hop("checkout", 12, (Hop("cart", 3, (Hop("cart-cache", 1, kind="database"),)), _PAYMENTS, Hop("orders", 2, kind="queue"))),)),
-    Hop("web", 3, (Hop("cart", 4, (Hop("cart-cache", 1, kind="database"),)), Hop("search", 8, chance=0.7))),
+    Hop("web", 4, (Hop("checkout", 12, (_CART, _PAYMENTS, Hop("orders", 2, kind="queue"))),)),
+    Hop("web", 3, (_CART, Hop("search", 8, chance=0.7))),
     Hop("invoices", 15, (_PAYMENTS, Hop("mail.example.com", 40, kind="external", chance=0.3))),
-)  # fmt: skip
+)
 _DATABASES = {"payments-db": "postgresql", "cart-cache": "redis"}
 
 
@@ -87,7 +88,16 @@ class Shop:
             resource.scope_spans.add().spans.extend(found)
         return request
 
-    def _call(self, spans: dict[str, list[Span]], trace: bytes, parent: bytes, caller: str, hop: Hop, start: float, broken: bool) -> tuple[float, bool]:
+    def _call(
+        self,
+        spans: dict[str, list[Span]],
+        trace: bytes,
+        parent: bytes,
+        caller: str,
+        hop: Hop,
+        start: float,
+        broken: bool,
+    ) -> tuple[float, bool]:
         """Add the spans of one call; gives its duration in seconds and whether it failed."""
         own = hop.own_ms / 1000 * self._random.uniform(0.6, 1.8)
         client = self._random.randbytes(8)
@@ -99,7 +109,9 @@ class Shop:
                 if self._random.random() <= onward.chance:
                     took, bad = self._call(spans, trace, server, hop.callee, onward, start + duration, broken)
                     duration, failed = duration + took, failed or (bad and hop.callee != "web")
-            spans.setdefault(hop.callee, []).append(_span(trace, server, client if caller else b"", Span.SPAN_KIND_SERVER, start, duration, failed))
+            spans.setdefault(hop.callee, []).append(
+                _span(trace, server, client if caller else b"", Span.SPAN_KIND_SERVER, start, duration, failed)
+            )
         if caller:
             kind = Span.SPAN_KIND_PRODUCER if hop.kind == "queue" else Span.SPAN_KIND_CLIENT
             span = _span(trace, client, parent, kind, start, duration + 0.001, failed)
@@ -124,13 +136,15 @@ def _text(key: str, value: str) -> KeyValue:
     return KeyValue(key=key, value=AnyValue(string_value=value))
 
 
-def _span(trace: bytes, span: bytes, parent: bytes, kind: int, start: float, duration: float, failed: bool) -> Span:  # noqa: PLR0913
+def _span(
+    trace: bytes, span: bytes, parent: bytes, kind: Span.SpanKind.ValueType, start: float, duration: float, failed: bool
+) -> Span:
     made = Span(
-        trace_id=trace, span_id=span, parent_span_id=parent, kind=Span.SpanKind.Name(kind), name="demo",
+        trace_id=trace, span_id=span, parent_span_id=parent, kind=kind, name="demo",
         start_time_unix_nano=int(start * 1e9), end_time_unix_nano=int((start + duration) * 1e9),
     )  # fmt: skip
     if failed:
-        made.status.code = 2
+        made.status.code = Status.STATUS_CODE_ERROR
     return made
 
 
@@ -169,14 +183,22 @@ async def run(*, once: bool, echo: Callable[[str], None]) -> dict[str, Any]:
         )  # fmt: skip
         app.configure_logging(settings)
         echo("Starting the bot on an empty SQLite database: no tokens, no other service.")
-        async with app.running(settings, lambda text: echo(f"\n{text}\n")) as bot, aiohttp.ClientSession(bot.url) as session:
+        async with (
+            app.running(settings, lambda text: echo(f"\n{text}\n")) as bot,
+            aiohttp.ClientSession(bot.url) as session,
+        ):
             shop = Shop()
             spans = await _play_history(session, shop)
-            echo(f"Played {_HISTORY_MINUTES} minutes of a small shop's traces: {spans} spans over OTLP and Zipkin. payments-db broke {_BROKEN_MINUTES} minutes ago.")
+            echo(
+                f"Played {_HISTORY_MINUTES} minutes of a small shop's traces: {spans} spans over OTLP and Zipkin. "
+                f"payments-db broke {_BROKEN_MINUTES} minutes ago."
+            )
             await _until(lambda: _knows(session, "payments-db"), "the map did not learn the shop")
             started = time.time() - (_BROKEN_MINUTES - 1) * 60
             headers = {"Authorization": f"Bearer {token}"}
-            async with session.post("/webhooks/alertmanager", json=alertmanager_webhook(started), headers=headers) as answer:
+            async with session.post(
+                "/webhooks/alertmanager", json=alertmanager_webhook(started), headers=headers
+            ) as answer:
                 echo(f"Alertmanager says payments fails: POST /webhooks/alertmanager answered {answer.status}.")
             text = await _posted(bot)
             result = {"posted": bool(text), "text": plain(text), "url": bot.url}

@@ -55,7 +55,9 @@ class SourceStats:
 class Ingest:
     """Owns the trace layer's worker thread. Everything but decoding and pairing happens on the event loop."""
 
-    def __init__(self, trace: TraceLayer, view: MapView, store: MapStore, span_max_age: float, stored: set[str]) -> None:
+    def __init__(
+        self, trace: TraceLayer, view: MapView, store: MapStore, span_max_age: float, stored: set[str]
+    ) -> None:
         self.sources: dict[str, SourceStats] = {}
         self._trace = trace
         self._view = view
@@ -213,7 +215,9 @@ class Ingest:
         metrics.OPEN_TRACES.set(self._trace.open_traces)
         metrics.MAP_SERVICES.set(self._view.graph.service_count)
         metrics.MAP_EDGES.set(self._view.graph.edge_count)
-        dropped = Counter({("trace layer", reason): n for reason, n in (self._trace.dropped + self._layer_drops).items()})
+        dropped = Counter(
+            {("trace layer", reason): n for reason, n in (self._trace.dropped + self._layer_drops).items()}
+        )
         dropped.update({("map", reason): n for reason, n in self._view.graph.dropped.items()})
         for (place, reason), count in (dropped - self._published).items():
             metrics.TELEMETRY_DROPPED.labels(place, reason).inc(count)

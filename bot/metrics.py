@@ -13,7 +13,10 @@ HTTP_SECONDS = Histogram("topology_bot_http_seconds", "Time to answer", ["route"
 
 SPANS_ACCEPTED = Counter("topology_bot_spans_accepted", "Spans taken in", ["source"], registry=REGISTRY)
 TELEMETRY_DROPPED = Counter(
-    "topology_bot_telemetry_dropped", "Telemetry records and map entries left out", ["source", "reason"], registry=REGISTRY
+    "topology_bot_telemetry_dropped",
+    "Telemetry records and map entries left out",
+    ["source", "reason"],
+    registry=REGISTRY,
 )
 TELEMETRY_LAST = Gauge(
     "topology_bot_telemetry_last_seconds", "Epoch time of the last batch", ["source"], registry=REGISTRY

@@ -104,9 +104,9 @@ class Tally:
             if count and rank <= count:
                 low = 0.25 * 2**index if index else 0.0
                 high = 0.25 * 2 ** (index + 1)
-                return round(low + (high - low) * rank / count, 3)
+                return float(round(low + (high - low) * rank / count, 3))
             rank -= count
-        return round(0.25 * 2**LATENCY_BUCKETS, 3)
+        return float(0.25 * 2**LATENCY_BUCKETS)
 
     @property
     def error_rate(self) -> float:

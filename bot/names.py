@@ -185,4 +185,6 @@ class NameIndex:
             raise Ambiguous(f"{len(holders)} services are called {shown!r}: say which one.", tuple(holders[:10]))
         suggestions = close_matches(text[:MAX_ID], self._ids)
         hint = f" Closest: {', '.join(suggestions)}." if suggestions else " The map is empty so far."
-        raise NotFound(f"No service called {shown!r} on the map.{hint if suggestions or not self._ids else ''}", suggestions)
+        raise NotFound(
+            f"No service called {shown!r} on the map.{hint if suggestions or not self._ids else ''}", suggestions
+        )

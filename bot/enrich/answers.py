@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from typing import Any
 
 from bot.enrich.blast import Dependent, blast_radius
@@ -72,7 +73,9 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
         "callees": [edge(view, identifier, one, now) for one in callees[: query.limit]],
         "callers_total": len(callers),
         "callees_total": len(callees),
-        "nearest_owned_dependent": {"id": owned.nearest[0], "owner": _owner(owned.nearest[1])} if owned.nearest else None,
+        "nearest_owned_dependent": {"id": owned.nearest[0], "owner": _owner(owned.nearest[1])}
+        if owned.nearest
+        else None,
     }
     return found | _frame(view, {identifier, *callers, *callees}, now)
 
@@ -82,7 +85,12 @@ def dependents(view: MapView, identifier: str, now: float, query: Query) -> Json
     radius = blast_radius(view, [identifier], now, query.depth, _usable(view, now, query))
     kept = [one for one in radius.dependents if _in_scope(view, one.id, query)]
     answer = _listing(view, kept, now, query, _dependent, lambda one: one.id)
-    return answer | {"id": identifier, "hit": len(radius.hit), "at_risk": len(radius.at_risk), "truncated": radius.truncated}
+    return answer | {
+        "id": identifier,
+        "hit": len(radius.hit),
+        "at_risk": len(radius.at_risk),
+        "truncated": radius.truncated,
+    }
 
 
 def dependencies_of(view: MapView, identifier: str, now: float, query: Query) -> Json:
@@ -107,7 +115,7 @@ def path(view: MapView, caller: str, callee: str, now: float, query: Query) -> J
         {
             "path": list(one),
             "hops": len(one) - 1,
-            "edges": [edge(view, *ends, now) for ends in zip(one, one[1:], strict=False)],
+            "edges": [edge(view, *ends, now) for ends in pairwise(one)],
         }
         for one in found
     ]
@@ -166,7 +174,12 @@ def _frame(view: MapView, concerned: set[str], now: float) -> Json:
 
 
 def _listing(
-    view: MapView, found: Sequence[Any], now: float, query: Query, item: Callable[[Any], Json], name: Callable[[Any], str] = str
+    view: MapView,
+    found: Sequence[Any],
+    now: float,
+    query: Query,
+    item: Callable[[Any], Json],
+    name: Callable[[Any], str] = str,
 ) -> Json:
     start = _offset(query.cursor)
     page = found[start : start + query.limit]

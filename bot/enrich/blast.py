@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from bot.enrich.health import failing_services, rates
 from bot.enrich.view import MapView
@@ -99,7 +100,7 @@ def _dependent(view: MapView, reach: Reach, service: str, hit: Mapping[str, str]
 def _with_share(view: MapView, dependent: Dependent) -> Dependent:
     share: float | None = 1.0
     asynchronous = any(view.graph.node(service).kind is Kind.QUEUE for service in dependent.path)
-    for caller, callee in zip(dependent.path, dependent.path[1:], strict=False):
+    for caller, callee in pairwise(dependent.path):
         if view.graph.node(caller).kind is Kind.QUEUE:
             continue  # a queue hands on all it is given; it has no requests of its own
         step = view.call_share(caller, callee)

@@ -28,7 +28,9 @@ def coverage(view: MapView, services: Collection[str], now: float) -> Coverage:
     """Coverage of a set of services at `now`; those that only their callers see (databases, hosts) are not counted."""
     ours = [service for service in services if service in view.graph and view.reports_itself(service)]
     ages = {service: max(0.0, now - view.graph.last_seen(service)) for service in ours}
-    silent = sorted(((service, age) for service, age in ages.items() if age > REPORTING_SECONDS), key=lambda one: (-one[1], one[0]))
+    silent = sorted(
+        ((service, age) for service, age in ages.items() if age > REPORTING_SECONDS), key=lambda one: (-one[1], one[0])
+    )
     return Coverage(
         services=len(ours),
         reporting=len(ours) - len(silent),

@@ -128,15 +128,23 @@ def _failing_calls(view: MapView, services: Sequence[str], now: float) -> tuple[
             if callee != service and edge.failing:
                 found.append(
                     FailingCall(
-                        service, callee, edge.calls, edge.error_rate, edge.usual_error_rate, edge.p95_ms, edge.usual_p95_ms,
+                        service,
+                        callee,
+                        edge.calls,
+                        edge.error_rate,
+                        edge.usual_error_rate,
+                        edge.p95_ms,
+                        edge.usual_p95_ms,
                         edge.failing,
-                    )  # fmt: skip
+                    )
                 )
     found.sort(key=lambda call: (-call.error_rate * call.calls, call.caller, call.callee))
     return tuple(found[:_LISTED])
 
 
-def _owners(view: MapView, services: Sequence[str], unknown: Mapping[str, tuple[str, ...]]) -> tuple[tuple[str, str, str], ...]:
+def _owners(
+    view: MapView, services: Sequence[str], unknown: Mapping[str, tuple[str, ...]]
+) -> tuple[tuple[str, str, str], ...]:
     """(service, who, note) for each failing service; who is '' where nobody is known, and the note then helps."""
     found = []
     for service in [*services, *unknown][:_OWNERS_LISTED]:

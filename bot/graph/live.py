@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import networkx as nx
 
@@ -22,6 +22,8 @@ _Key = TypeVar("_Key", Layer, str)
 _FRESH = 2.0
 _STALE = 6.0
 _GRACE_SECONDS = 120.0
+SHOWN = 0.1
+"""Display threshold: an edge less likely than this is kept and counted, but not shown unless asked for."""
 _BASE_CONFIDENCE = {Layer.TRACE: 0.97, Layer.IPC: 0.95, Layer.NETWORK: 0.9}
 
 
@@ -65,7 +67,11 @@ class LiveGraph:
         self._max_services = max_services
         self._max_edges = max_edges
         self._graph: nx.DiGraph[str] = nx.DiGraph()
+        # The adjacency dictionaries themselves: the library's views over them cost more than the walk.
+        self._pred: dict[str, dict[str, dict[str, Any]]] = self._graph._pred  # type: ignore[attr-defined]
+        self._succ: dict[str, dict[str, dict[str, Any]]] = self._graph._succ  # type: ignore[attr-defined]
         self._entries: dict[str, Sighted] = {}
+        self._faded: set[EdgeKey] = set()
 
     def __contains__(self, service: str) -> bool:
         return service in self._graph
@@ -91,7 +97,7 @@ class LiveGraph:
         if self._graph.number_of_nodes() >= self._max_services:
             self.dropped["service cap"] += 1
             return False
-        self._graph.add_node(node.id, node=node)
+        self._graph.add_node(node.id, node=node, last_seen=0.0)
         self.names.add(node)
         return True
 
@@ -100,18 +106,29 @@ class LiveGraph:
         for (caller, callee), tally in counts:
             if tally.calls <= 0 or callee not in self._graph:
                 continue
+            seen = min(now, float(minute + WINDOW_SECONDS))
+            self._touch(callee, seen)
+            self._faded.discard((caller, callee))
             if caller == ENTRY:
                 _see(self._entries, callee, minute, now)
             elif caller not in PSEUDO and (parts := self._parts(caller, callee)) is not None:
+                self._touch(caller, seen)
                 _see(parts, layer, minute, now)
+
+    def _touch(self, service: str, seen: float) -> None:
+        data = self._graph.nodes[service]
+        data["last_seen"] = max(data["last_seen"], seen)
 
     def restore(self, layer: Layer, edge: EdgeKey, sighted: Sighted) -> None:
         """Put a stored edge back on the map (loading at start)."""
         caller, callee = edge
         if caller == ENTRY:
             self._entries[callee] = sighted
+            self._touch(callee, sighted.last_seen)
         elif caller not in PSEUDO and (parts := self._parts(caller, callee)) is not None:
             parts[layer] = sighted
+            self._touch(callee, sighted.last_seen)
+            self._touch(caller, sighted.last_seen)
 
     def _parts(self, caller: str, callee: str) -> dict[Layer, Sighted] | None:
         data = self._graph.get_edge_data(caller, callee)
@@ -134,15 +151,17 @@ class LiveGraph:
         parts.pop(layer, None)
         if not parts:
             self._graph.remove_edge(*edge)
+            self._faded.discard(edge)
 
     def forget(self, before: float) -> int:
         """Drop edges nobody saw since `before`, then services left without any; says how many edges went."""
         old = [
             (caller, callee)
-            for caller, callee, parts in self._graph.edges(data="layers")
+            for caller, callee, parts in self.edges()
             if all(part.last_seen < before for part in parts.values())
         ]
         self._graph.remove_edges_from(old)
+        self._faded.difference_update(old)
         touched = {service for edge in old for service in edge}
         for service in sorted(touched):
             entry = self._entries.get(service)
@@ -174,15 +193,15 @@ class LiveGraph:
 
     def callers(self, service: str) -> Iterable[str]:
         """Direct dependents, the service itself included where it calls itself."""
-        return self._graph._pred[service]
+        return self._pred[service]
 
     def callees(self, service: str) -> Iterable[str]:
         """Direct dependencies, the service itself included where it calls itself."""
-        return self._graph._succ[service]
+        return self._succ[service]
 
     def layers(self, caller: str, callee: str) -> Mapping[Layer, Sighted]:
         """Each layer's part of one edge. Raises KeyError where there is no such edge."""
-        return self._graph._succ[caller][callee]["layers"]  # type: ignore[no-any-return]
+        return self._succ[caller][callee]["layers"]  # type: ignore[no-any-return]
 
     def entry(self, service: str) -> Sighted | None:
         """When requests from outside were last seen to enter here; None where it is no entry point."""
@@ -202,14 +221,22 @@ class LiveGraph:
 
     def last_seen(self, service: str) -> float:
         """When anything was last seen of a service, on any edge in either direction; 0 where never."""
-        parts = [
-            part.last_seen
-            for near in (self._graph._pred[service], self._graph._succ[service])
-            for data in near.values()
-            for part in data["layers"].values()
-        ]
-        entry = self._entries.get(service)
-        return max([*parts, entry.last_seen if entry else 0.0])
+        return float(self._graph.nodes[service]["last_seen"])
+
+    def shown(self, caller: str, callee: str) -> bool:
+        """Whether an edge is above the display threshold, as of the last `fade`."""
+        return (caller, callee) not in self._faded
+
+    @property
+    def all_shown(self) -> bool:
+        """Whether no edge at all is below the display threshold: lets walks skip the question."""
+        return not self._faded
+
+    def fade(self, now: float) -> None:
+        """Find anew which edges have faded below the display threshold. Linear: run it in the background."""
+        self._faded = {
+            (caller, callee) for caller, callee, _ in self.edges() if self.confidence(caller, callee, now) < SHOWN
+        }
 
 
 def _see(parts: dict[_Key, Sighted], key: _Key, minute: int, now: float) -> None:

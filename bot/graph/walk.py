@@ -43,7 +43,9 @@ EdgeFilter = Callable[[str, str], bool]
 """Whether a walk may use the edge (caller, callee)."""
 
 
-def dependents(graph: LiveGraph, start: Iterable[str], depth: int | None = None, usable: EdgeFilter | None = None) -> Reach:
+def dependents(
+    graph: LiveGraph, start: Iterable[str], depth: int | None = None, usable: EdgeFilter | None = None
+) -> Reach:
     """Transitive callers: who needs `start`. `depth` in hops, None for all."""
 
     def neighbours(service: str) -> Iterable[str]:
@@ -52,7 +54,9 @@ def dependents(graph: LiveGraph, start: Iterable[str], depth: int | None = None,
     return _reach(start, neighbours, depth)
 
 
-def dependencies(graph: LiveGraph, start: Iterable[str], depth: int | None = None, usable: EdgeFilter | None = None) -> Reach:
+def dependencies(
+    graph: LiveGraph, start: Iterable[str], depth: int | None = None, usable: EdgeFilter | None = None
+) -> Reach:
     """Transitive callees: what `start` needs. `depth` in hops, None for all."""
 
     def neighbours(service: str) -> Iterable[str]:

@@ -23,7 +23,11 @@ def alert_change(known: StoredAlert | None, alert: Alert) -> str:
             AlertStatus.ACKNOWLEDGED: "acknowledged",
             AlertStatus.FIRING: "fires again",
         }[alert.status]
-    same = (known.alert.title, known.alert.summary, known.alert.severity) == (alert.title, alert.summary, alert.severity)
+    same = (known.alert.title, known.alert.summary, known.alert.severity) == (
+        alert.title,
+        alert.summary,
+        alert.severity,
+    )
     return "" if same else "renamed"
 
 

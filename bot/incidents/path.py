@@ -48,7 +48,9 @@ async def run(steps: Sequence[Step], case: Case) -> tuple[str, Exception | None]
 class AlertWorker:
     """The loop that works stored deliveries, oldest first. One at a time: alerts of one group must not overtake each other."""
 
-    def __init__(self, store: AlertStore, steps: Sequence[Step], forward: Forwarder, channel: str, wrote: Callable[[], None]) -> None:
+    def __init__(
+        self, store: AlertStore, steps: Sequence[Step], forward: Forwarder, channel: str, wrote: Callable[[], None]
+    ) -> None:
         self._store = store
         self._steps = steps
         self._forward = forward
@@ -97,5 +99,7 @@ class AlertWorker:
             await asyncio.sleep(_RETRY_SECONDS)
             return
         metrics.DELIVERIES.labels(delivery.source, "failed").inc()
-        await self._store.forward(f"delivery:{delivery.id}:plain", self._channel, self._forward(case.alerts, why), case.now)
+        await self._store.forward(
+            f"delivery:{delivery.id}:plain", self._channel, self._forward(case.alerts, why), case.now
+        )
         self._wrote()

@@ -58,7 +58,9 @@ class AlertPath:
     async def read(self, case: Case) -> str | None:
         """Parse the stored body again: what is stored is what was sent, so a better parser can work it once more."""
         try:
-            delivery = self.parsers[case.delivery.source](case.delivery.body, case.delivery.headers, case.delivery.received_at)
+            delivery = self.parsers[case.delivery.source](
+                case.delivery.body, case.delivery.headers, case.delivery.received_at
+            )
         except BadRequest as error:
             return f"unreadable: {error}"
         case.alerts = delivery.alerts
@@ -96,7 +98,9 @@ class AlertPath:
             return Found("", "", "the alert names no service")
         first = alert.service_hints[0]
         closest = names.close_matches(first.name, self.view.graph.services())
-        return Found("", names.clean(first.name)[: names.MAX_ID], f"no service called {first.name!r} on the map", closest)
+        return Found(
+            "", names.clean(first.name)[: names.MAX_ID], f"no service called {first.name!r} on the map", closest
+        )
 
     async def correlate(self, case: Case) -> str | None:
         """Join an open incident, or open one."""
@@ -173,7 +177,9 @@ def _with(members: list[StoredAlert], case: Case) -> list[StoredAlert]:
     merged = {(stored.alert.source, key_of(stored.alert)): stored for stored in members}
     for alert in case.changed:
         merged[alert.source, key_of(alert)] = StoredAlert(alert, incident_id, *_place(case, alert))
-    return sorted(merged.values(), key=lambda stored: (stored.alert.starts_at, stored.alert.source, stored.alert.fingerprint))
+    return sorted(
+        merged.values(), key=lambda stored: (stored.alert.starts_at, stored.alert.source, stored.alert.fingerprint)
+    )
 
 
 def _concerned(case: Case) -> tuple[list[str], dict[str, tuple[str, ...]]]:
@@ -220,4 +226,15 @@ def _sources(alerts: list[Alert]) -> tuple[SourceCount, ...]:
     return tuple(counted)
 
 
-_SEVERITIES = {"page": 0, "critical": 0, "p1": 0, "error": 1, "high": 1, "p2": 1, "warning": 2, "p3": 2, "low": 3, "info": 4}
+_SEVERITIES = {
+    "page": 0,
+    "critical": 0,
+    "p1": 0,
+    "error": 1,
+    "high": 1,
+    "p2": 1,
+    "warning": 2,
+    "p3": 2,
+    "low": 3,
+    "info": 4,
+}

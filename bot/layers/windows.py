@@ -8,8 +8,11 @@ added to the stored windows), and sums over recent minutes for health. What is l
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TypeVar
 
 from bot.model import WINDOW_SECONDS, EdgeKey, Layer, LayerDelta, Tally
+
+_Key = TypeVar("_Key", EdgeKey, str)
 
 PendingWindows = dict[int, dict[EdgeKey, Tally]]
 
@@ -29,6 +32,8 @@ class Windows:
         self._max = max_tallies
         self._recent: dict[int, dict[EdgeKey, Tally]] = {}
         self._erring: dict[int, set[EdgeKey]] = {}
+        self._calls: dict[EdgeKey, float] = {}
+        self._served: dict[str, float] = {}
         self._size = 0
         self._pending: PendingWindows = {}
         self._pending_size = 0
@@ -47,9 +52,16 @@ class Windows:
     def remember(self, minute: int, counts: Sequence[tuple[EdgeKey, Tally]]) -> None:
         """Make stored counts readable without writing them again (loading at start)."""
         self._size += _merge(self._recent.setdefault(minute, {}), counts)
+        for edge, tally in counts:
+            self._count(edge, tally.calls)
         erring = [edge for edge, tally in counts if tally.errors > 0]
         if erring:
             self._erring.setdefault(minute, set()).update(erring)
+
+    def _count(self, edge: EdgeKey, calls: float) -> None:
+        """Keep the running totals of the minutes in memory, so that call ratios cost two look-ups."""
+        self._calls[edge] = self._calls.get(edge, 0.0) + calls
+        self._served[edge[1]] = self._served.get(edge[1], 0.0) + calls
 
     def take_pending(self) -> PendingWindows:
         """Hand over everything not written yet. The caller gives it back with `restore` if the write fails."""
@@ -73,9 +85,13 @@ class Windows:
         """Edges with a failed call in the windows that start in `[since, until)`: few, even on a big map."""
         return set().union(*(edges for minute, edges in self._erring.items() if since <= minute < until))
 
-    def seen(self, edge: EdgeKey) -> bool:
-        """Whether any recent window still counts a call on this edge (corrections can bring it to nothing)."""
-        return any(edge in edges and edges[edge].calls > 0 for edges in self._recent.values())
+    def calls(self, edge: EdgeKey) -> float:
+        """Calls on an edge in all minutes held in memory."""
+        return self._calls.get(edge, 0.0)
+
+    def served(self, service: str) -> float:
+        """Calls a service got from anybody, known or not, in all minutes held in memory."""
+        return self._served.get(service, 0.0)
 
     def expire(self, now: float) -> None:
         """Let minutes out of `keep_seconds` go, then the oldest while over the cap (counted in `evicted`)."""
@@ -86,8 +102,21 @@ class Windows:
             self._size -= len(self._recent[minute])
             if not too_old:
                 self.evicted += len(self._recent[minute])
-            del self._recent[minute]
+            for edge, tally in self._recent.pop(minute).items():
+                self._discount(edge, tally.calls)
             self._erring.pop(minute, None)
+
+    def _discount(self, edge: EdgeKey, calls: float) -> None:
+        _subtract(self._calls, edge, calls)
+        _subtract(self._served, edge[1], calls)
+
+
+def _subtract(totals: dict[_Key, float], key: _Key, amount: float) -> None:
+    left = totals.get(key, 0.0) - amount
+    if left > 1e-6:
+        totals[key] = left
+    else:
+        totals.pop(key, None)
 
 
 def slices(delta: LayerDelta, size: int) -> Iterator[tuple[int, list[tuple[EdgeKey, Tally]]]]:

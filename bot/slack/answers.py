@@ -38,7 +38,9 @@ def service(answer: Json) -> Message:
     footer = " · ".join(
         [
             freshness({layer: part["age_seconds"] for layer, part in found["layers"].items()}),
-            coverage_words(found["reporting"], found["services"], silent) if found["services"] else "nobody here reports itself",
+            coverage_words(found["reporting"], found["services"], silent)
+            if found["services"]
+            else "nobody here reports itself",
         ]
     )
     body = "\n".join(line for line in lines if line)
@@ -62,7 +64,9 @@ def _owner(answer: Json) -> str:
         return f"{escape(answer['owner']['label'])} ({escape(answer['owner']['source'])})"
     nearest = answer["nearest_owned_dependent"]
     if nearest:
-        return f"no owner known; nearest owned dependent is {escape(nearest['id'])} → {escape(nearest['owner']['label'])}"
+        return (
+            f"no owner known; nearest owned dependent is {escape(nearest['id'])} → {escape(nearest['owner']['label'])}"
+        )
     return "no owner known"
 
 
@@ -102,4 +106,3 @@ def usage() -> Message:
     """What `/topology` understands."""
     text = words.render("slash_help.txt.j2").strip()
     return fit(Message(text, (section(text),)))
-

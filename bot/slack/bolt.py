@@ -48,7 +48,9 @@ class SlackDoor:
 
         async def authorize(enterprise_id: str | None, team_id: str | None) -> AuthorizeResult:
             # One workspace, one token, known from the settings: no call to Slack while somebody waits three seconds.
-            return AuthorizeResult(enterprise_id=enterprise_id, team_id=team_id, bot_token=client.token, bot_id="", bot_user_id="")
+            return AuthorizeResult(
+                enterprise_id=enterprise_id, team_id=team_id, bot_token=client.token, bot_id="", bot_user_id=""
+            )
 
         app = AsyncApp(client=client, signing_secret=signing_secret, authorize=authorize, logger=None)
         app.command(re.compile("^/"))(self._command)
@@ -75,7 +77,9 @@ class SlackDoor:
         log.info("slash command", what=what, user=command.get("user_id"))
         await ack(text=message.text, blocks=[dict(block) for block in message.blocks], response_type="ephemeral")
 
-    async def _show_service(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
+    async def _show_service(
+        self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond
+    ) -> None:
         """A click on a service's button: the same answer as the command, to the one who clicked."""
         await ack()
         metrics.COMMANDS.labels("click").inc()
@@ -86,7 +90,10 @@ class SlackDoor:
             return
         message, _ = self.answer(str(action.get("value", "")), time.time())
         await respond(
-            text=message.text, blocks=[dict(block) for block in message.blocks], response_type="ephemeral", replace_original=False
+            text=message.text,
+            blocks=[dict(block) for block in message.blocks],
+            response_type="ephemeral",
+            replace_original=False,
         )
 
     async def _acknowledge(self, ack: AsyncAck) -> None:

@@ -13,7 +13,7 @@ from bot import words
 from bot.enrich.facts import FailingCall, FailingService, IncidentFacts, MapFacts
 from bot.model import Alert, Message
 from bot.slack.budget import fit
-from bot.slack.mrkdwn import date, escape, link, truncate
+from bot.slack.mrkdwn import date, escape, truncate
 
 Block = dict[str, Any]
 

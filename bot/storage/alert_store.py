@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Table, and_, delete, func, insert, or_, select, update
+from sqlalchemy import CursorResult, Table, and_, delete, func, insert, literal, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.model import Alert, AlertStatus, Message
@@ -108,7 +108,7 @@ class AlertStore:
             values = {"source": source, "key": key, "received_at": now, "headers": dict(headers), "body": body,
                       "state": "waiting", "attempts": 0, "verdict": ""}  # fmt: skip
             result = await connection.execute(insert(_deliveries).values(values))
-            return int(result.inserted_primary_key[0])
+            return _new_id(result)
 
     async def waiting(self, limit: int) -> list[StoredDelivery]:
         """Deliveries not worked yet, in the order they came."""
@@ -135,9 +135,9 @@ class AlertStore:
     async def sources(self) -> dict[str, dict[str, float]]:
         """Per alert source: deliveries kept, how many failed, and when the last one came (epoch s)."""
         failed = func.sum(func.coalesce(_deliveries.c.state == "failed", False).cast(_deliveries.c.attempts.type))
-        statement = select(
-            _deliveries.c.source, func.count(), failed, func.max(_deliveries.c.received_at)
-        ).group_by(_deliveries.c.source)
+        statement = select(_deliveries.c.source, func.count(), failed, func.max(_deliveries.c.received_at)).group_by(
+            _deliveries.c.source
+        )
         async with self._database.read() as connection:
             rows = await connection.execute(statement)
             return {row[0]: {"deliveries": row[1], "failed": int(row[2] or 0), "last": row[3]} for row in rows}
@@ -171,11 +171,15 @@ class AlertStore:
             found = [_stored_alert(row._mapping) for row in await connection.execute(statement)]
         return {(stored.alert.fingerprint, stored.alert.starts_at): stored for stored in found}
 
-    async def open_incident(self, source: str, group_key: str, services: Sequence[str], environment: str) -> tuple[StoredIncident, str] | None:
+    async def open_incident(
+        self, source: str, group_key: str, services: Sequence[str], environment: str
+    ) -> tuple[StoredIncident, str] | None:
         """The open incident new alerts belong to, with the reason: `same_group` or `same_service`."""
         firing = _alerts.c.status != AlertStatus.RESOLVED.value
         # Never across environments; a sender that names none does not contradict one that does.
-        same_environment = or_(_incidents.c.environment == environment, _incidents.c.environment == "", environment == "")
+        same_environment = or_(
+            _incidents.c.environment == environment, _incidents.c.environment == "", literal(environment) == ""
+        )
         group = and_(_alerts.c.source == source, _alerts.c.group_key == group_key)
         service = and_(_alerts.c.service.in_(services), _alerts.c.service != "", firing, same_environment)
         async with self._database.read() as connection:
@@ -218,12 +222,12 @@ class AlertStore:
             .group_by(_alerts.c.service)
         )
         async with self._database.read() as connection:
-            return {service: since for service, since in await connection.execute(statement)}
+            return {row[0]: row[1] for row in await connection.execute(statement)}
 
     async def reserve_incident_id(self, connection: AsyncConnection, values: Mapping[str, Any]) -> int:
         """Open an incident inside the caller's transaction; gives its id."""
         result = await connection.execute(insert(_incidents).values(**values))
-        return int(result.inserted_primary_key[0])
+        return _new_id(result)
 
     async def commit(self, outcome: Outcome, message: tuple[str, str, Message] | None) -> int | None:
         """Store an outcome whole: incident, alerts, verdicts, the message's next wording, and the delivery as done.
@@ -263,7 +267,9 @@ class AlertStore:
         self, connection: AsyncConnection, alert: Alert, incident_id: int, service: str, named: str, now: float
     ) -> None:
         identity = and_(
-            _alerts.c.source == alert.source, _alerts.c.fingerprint == alert.fingerprint, _alerts.c.starts_at == alert.starts_at
+            _alerts.c.source == alert.source,
+            _alerts.c.fingerprint == alert.fingerprint,
+            _alerts.c.starts_at == alert.starts_at,
         )
         values = {
             "status": alert.status.value, "group_key": alert.group_key, "service": service, "named": named,
@@ -273,7 +279,12 @@ class AlertStore:
         }  # fmt: skip
         changed = await connection.execute(update(_alerts).where(identity).values(**values))
         if not changed.rowcount:
-            values |= {"source": alert.source, "fingerprint": alert.fingerprint, "starts_at": alert.starts_at, "incident_id": incident_id}
+            values |= {
+                "source": alert.source,
+                "fingerprint": alert.fingerprint,
+                "starts_at": alert.starts_at,
+                "incident_id": incident_id,
+            }
             await connection.execute(insert(_alerts).values(**values))
 
     async def decisions(self, incident_id: int) -> list[Verdict]:
@@ -284,7 +295,13 @@ class AlertStore:
             return [Verdict(*row) for row in await connection.execute(statement)]
 
 
-def _stored_alert(row: Mapping[str, Any]) -> StoredAlert:
+def _new_id(result: CursorResult[Any]) -> int:
+    if result.inserted_primary_key is None:
+        raise LookupError("the database gave no id for a new row")
+    return int(result.inserted_primary_key[0])
+
+
+def _stored_alert(row: Any) -> StoredAlert:
     alert = Alert(
         source=row["source"], fingerprint=row["fingerprint"], status=AlertStatus(row["status"]), starts_at=row["starts_at"],
         title=row["title"], group_key=row["group_key"], ends_at=row["ends_at"], summary=row["summary"],

@@ -58,7 +58,9 @@ class MapStore:
             await self._write_services(connection, nodes, now)
             ids = await self._write_edges(connection, edges)
             rows = [
-                _window_row(start, ids[edge], tally) for start, counts in windows.items() for edge, tally in counts.items()
+                _window_row(start, ids[edge], tally)
+                for start, counts in windows.items()
+                for edge, tally in counts.items()
             ]
             await self._write_windows(connection, rows)
         # Only once the transaction stands: a rolled-back id must not be remembered.
@@ -106,14 +108,28 @@ class MapStore:
     async def services(self) -> list[Node]:
         """Every service ever stored and not expired."""
         async with self._database.read() as connection:
-            columns = (_services.c.id, _services.c.kind, _services.c.name, _services.c.namespace, _services.c.environment)
+            columns = (
+                _services.c.id,
+                _services.c.kind,
+                _services.c.name,
+                _services.c.namespace,
+                _services.c.environment,
+            )
             rows = await connection.execute(select(*columns))
             return [Node(row[0], Kind(row[1]), *row[2:]) for row in rows]
 
     async def edges(self) -> list[StoredEdge]:
         """Every stored edge of every layer."""
         async with self._database.read() as connection:
-            columns = (_edges.c.id, _edges.c.layer, _edges.c.caller, _edges.c.callee, _edges.c.first_seen, _edges.c.last_seen, _edges.c.interval)
+            columns = (
+                _edges.c.id,
+                _edges.c.layer,
+                _edges.c.caller,
+                _edges.c.callee,
+                _edges.c.first_seen,
+                _edges.c.last_seen,
+                _edges.c.interval,
+            )
             found = []
             for row_id, layer_name, caller, callee, *times in await connection.execute(select(*columns)):
                 layer = Layer(layer_name)
@@ -126,7 +142,9 @@ class MapStore:
         by_id = {row_id: edge for (edge_layer, edge), row_id in self._edge_ids.items() if edge_layer is layer}
         columns = (_windows.c.start, _windows.c.edge_id, *(_windows.c[name] for name in COUNTS))
         async with self._database.read() as connection:
-            for start, edge_id, *counts in await connection.execute(select(*columns).where(_windows.c.start >= int(since))):
+            for start, edge_id, *counts in await connection.execute(
+                select(*columns).where(_windows.c.start >= int(since))
+            ):
                 if (edge := by_id.get(edge_id)) is not None:
                     yield start, edge, _tally(counts)
 
@@ -145,8 +163,10 @@ class MapStore:
     async def last_windows(self) -> dict[str, float]:
         """Per layer, when an edge was last seen (epoch s): what `doctor` shows without a running bot."""
         async with self._database.read() as connection:
-            rows = await connection.execute(select(_edges.c.layer, func.max(_edges.c.last_seen)).group_by(_edges.c.layer))
-            return {layer: last for layer, last in rows}
+            rows = await connection.execute(
+                select(_edges.c.layer, func.max(_edges.c.last_seen)).group_by(_edges.c.layer)
+            )
+            return {row[0]: row[1] for row in rows}
 
 
 def _window_row(start: int, edge_id: int, tally: Tally) -> dict[str, float]:

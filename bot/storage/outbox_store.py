@@ -39,10 +39,13 @@ async def put(
         statement.on_conflict_do_update(
             index_elements=["key"],
             set_={
-                "text": message.text, "blocks": blocks, "revision": _outbox.c.revision + 1, "updated_at": now,
+                "text": message.text,
+                "blocks": blocks,
+                "revision": _outbox.c.revision + 1,
+                "updated_at": now,
                 "state": case((_outbox.c.state == "sending", "sending"), else_="pending"),
                 "not_before": case((_outbox.c.state == "pending", _outbox.c.not_before), else_=0),
-            },  # fmt: skip
+            },
         )
     )
 

@@ -76,7 +76,10 @@ class DeliveryRow(SQLModel, table=True):
     """One webhook body, stored before it is acknowledged. States: `waiting`, `done`, `failed`."""
 
     __tablename__ = "delivery"
-    __table_args__ = (Index("ix_delivery_key", "source", "key", "received_at"), Index("ix_delivery_state", "state", "id"))
+    __table_args__ = (
+        Index("ix_delivery_key", "source", "key", "received_at"),
+        Index("ix_delivery_state", "state", "id"),
+    )
     id: int | None = Field(default=None, primary_key=True)
     source: str
     key: str

@@ -16,7 +16,21 @@ from bot.web.auth import Gate
 from bot.web.problem import json_response
 
 _PARAMETERS = frozenset(
-    ("q", "depth", "layers", "tier", "domain", "limit", "cursor", "min_confidence", "hidden", "from", "to", "caller", "callee")
+    (
+        "q",
+        "depth",
+        "layers",
+        "tier",
+        "domain",
+        "limit",
+        "cursor",
+        "min_confidence",
+        "hidden",
+        "from",
+        "to",
+        "caller",
+        "callee",
+    )
 )
 _MAX_DEPTH = 100
 
@@ -56,7 +70,9 @@ class Api:
     async def dependencies(self, request: web.Request) -> web.Response:
         """What it needs."""
         query = self._query(request)
-        return json_response(answers.dependencies_of(self._view, self._id(request.match_info["id"]), time.time(), query))
+        return json_response(
+            answers.dependencies_of(self._view, self._id(request.match_info["id"]), time.time(), query)
+        )
 
     async def path(self, request: web.Request) -> web.Response:
         """Call paths between two services, named `from` and `to` (or `caller` and `callee`)."""

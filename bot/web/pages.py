@@ -43,7 +43,11 @@ class Pages:
         """The latest messages as Slack draws them, whether they went to Slack or only here."""
         self._gate.check(request, "read")
         rows = await self._outbox.latest(_SHOWN)
-        text = page([_preview(row) for row in reversed(rows) if row.parent_key is None], bot_name="topology-bot", note=self._note)
+        text = page(
+            [_preview(row) for row in reversed(rows) if row.parent_key is None],
+            bot_name="topology-bot",
+            note=self._note,
+        )
         tag = f'"{hashlib.blake2b(text.encode(), digest_size=12).hexdigest()}"'
         if request.headers.get("If-None-Match") == tag:
             return web.Response(status=304, headers=_HEADERS | {"ETag": tag})
@@ -52,6 +56,10 @@ class Pages:
 
 def _preview(row: OutboxRow) -> PreviewMessage:
     return PreviewMessage(
-        channel=row.channel, ts=row.ts or f"{row.created_at:.6f}", text=row.message.text, blocks=[dict(block) for block in row.message.blocks],
-        edited=row.revision > 1, replies=[], state={"sent": "sent", "failed": "failed"}.get(row.state, "waiting"),
-    )  # fmt: skip
+        channel=row.channel,
+        ts=row.ts or f"{row.created_at:.6f}",
+        text=row.message.text,
+        blocks=row.message.blocks,
+        edited=row.revision > 1,
+        state={"sent": "sent", "failed": "failed"}.get(row.state, "waiting"),
+    )

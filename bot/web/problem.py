@@ -21,7 +21,9 @@ log = structlog.get_logger(__name__)
 
 def json_response(value: Any, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """An answer as JSON."""
-    return web.Response(body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers)
+    return web.Response(
+        body=msgspec.json.encode(value), status=status, content_type="application/json", headers=headers
+    )
 
 
 def problem(status: int, slug: str, detail: str, headers: dict[str, str] | None = None, **more: Any) -> web.Response:

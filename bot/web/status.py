@@ -71,7 +71,9 @@ class Status:
         except DatabaseUnavailable as error:
             reasons.append(f"database: {error}")
         reasons += [f"{name}: {why}" for name, why in self._parts.loops().items()]
-        return json_response({"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200)
+        return json_response(
+            {"status": "not ready" if reasons else "ready", "reasons": reasons}, 503 if reasons else 200
+        )
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Prometheus text format."""
@@ -102,7 +104,12 @@ async def examine(parts: Parts, now: float) -> dict[str, Any]:
     alerts = {}
     for name, found in sorted((await parts.alerts.sources()).items()):
         last = found["last"]
-        alerts[name] = {"last_event": iso(last), "lag_seconds": round(now - last, 1), "count": found["deliveries"], "failed": found["failed"]}
+        alerts[name] = {
+            "last_event": iso(last),
+            "lag_seconds": round(now - last, 1),
+            "count": found["deliveries"],
+            "failed": found["failed"],
+        }
         if found["failed"]:
             problems.append(f"{found['failed']} deliveries from {name} could not be worked and were forwarded plain")
     problems += [f"alert source {name} has no secret, so it refuses all" for name in parts.closed_doors]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 from functools import partial
 
 from aiohttp import web
@@ -40,10 +39,16 @@ class TelemetryDoors:
                 raise UnsupportedMediaType(f"Content-Type {kind[:60]!r}: send {_PROTOBUF} or {_JSON}")
             batch = await self._take(request, "otlp", otlp.decode_json if as_json else otlp.decode_protobuf)
         except BadRequest as error:
-            return web.Response(status=error.status, body=otlp.status(str(error), json=as_json), content_type=kind if as_json else _PROTOBUF)
+            return web.Response(
+                status=error.status,
+                body=otlp.status(str(error), json=as_json),
+                content_type=kind if as_json else _PROTOBUF,
+            )
         except Overloaded as error:
             headers = {"Retry-After": str(error.retry_after)}
-            return web.Response(status=503, body=otlp.status(str(error), json=as_json), content_type=kind, headers=headers)
+            return web.Response(
+                status=503, body=otlp.status(str(error), json=as_json), content_type=kind, headers=headers
+            )
         return web.Response(body=otlp.response(batch, json=as_json), content_type=kind)
 
     async def zipkin_spans(self, request: web.Request) -> web.Response:
@@ -57,10 +62,10 @@ class TelemetryDoors:
     async def _take(self, request: web.Request, source: str, decode: Decoder) -> SpanBatch:
         body = await read(request, BODY_LIMIT)
         # Unpacking is left to the worker thread, with the decoding: a big body must not hold the event loop.
-        return await self._ingest.take(source, body, partial(_unpacked, request.headers.get("Content-Encoding", ""), decode))
+        return await self._ingest.take(
+            source, body, partial(_unpacked, request.headers.get("Content-Encoding", ""), decode)
+        )
 
 
 def _unpacked(encoding: str, decode: Decoder, body: bytes, now: float, oldest: float | None) -> SpanBatch:
     return decode(unpack(body, encoding), now, oldest)
-
-

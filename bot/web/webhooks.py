@@ -82,7 +82,9 @@ class Webhooks:
         if door.allow_unsigned and is_local(request):
             return
         if not door.secrets:
-            raise Unauthorized(f"no secret is set for {door.source}, so this door refuses all; see the README's settings")
+            raise Unauthorized(
+                f"no secret is set for {door.source}, so this door refuses all; see the README's settings"
+            )
         door.verify(request.headers, body, door.secrets)
 
     async def _parse(self, door: AlertDoor, request: web.Request, body: bytes) -> Delivery:
