@@ -68,7 +68,7 @@ class Running:
     ingest: Ingest
     outbox: OutboxStore
     alerts: AlertStore
-    status: Status
+    routes: tuple[tuple[str, str], ...]
 
 
 def build_view(settings: Settings) -> MapView:
@@ -168,7 +168,12 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
 
         url = await _listen(stack, application, settings)
         log.info("listening", url=url)
-        yield Running(url, view, ingest, outbox, alerts, status)
+        routes = tuple(
+            (route.method, route.resource.canonical)
+            for route in application.router.routes()
+            if route.resource and route.method != "HEAD"
+        )
+        yield Running(url, view, ingest, outbox, alerts, routes)
 
 
 async def _listen(stack: AsyncExitStack, application: web.Application, settings: Settings) -> str:

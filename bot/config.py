@@ -87,7 +87,6 @@ class Settings(BaseModel):
         SecretStr("sqlite:///topology-bot.db"), description="`sqlite:///PATH` or `postgresql://…`; also `DATABASE_URL`"
     )
     channel: str = Field("#incidents", description="Slack channel (id or name) for what no route claims")
-    public_url: str = Field("", description="where people reach this bot, for links; default: the listen address")
     catalog: Path | None = Field(None, description="path of a `services.yaml` with owners, tiers and aliases")
 
     slack_bot_token: SecretStr | None = Field(
@@ -156,11 +155,6 @@ class Settings(BaseModel):
         """Where to listen. IPv6 hosts are written `[::1]:8080`."""
         host, _, port = self.listen.rpartition(":")
         return host.strip("[]"), int(port) if port.isdigit() else -1
-
-    @property
-    def base_url(self) -> str:
-        """Where people reach this bot, without a trailing slash."""
-        return self.public_url.rstrip("/") or f"http://{self.listen}"
 
     def alert_secrets(self, source: str) -> tuple[str, ...]:
         """The secrets one alert source may use."""

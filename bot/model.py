@@ -36,11 +36,11 @@ class Layer(StrEnum):
 class Kind(StrEnum):
     """What sort of thing a node is. Order matters to `Node.merged`: earlier wins over later."""
 
-    SERVICE = "service"
     DATABASE = "database"
     QUEUE = "queue"
     CACHE = "cache"
     GATEWAY = "gateway"
+    SERVICE = "service"
     EXTERNAL = "external"
 
 
@@ -58,7 +58,7 @@ class Node:
     environment: str = ""
 
     def merged(self, other: Node) -> Node:
-        """The surer of two descriptions of one id: one that reports itself is a service whatever its callers think."""
+        """The more telling of two descriptions of one id: whoever says `database` knows more than who says `service`."""
         return other if _KIND_RANK[other.kind] < _KIND_RANK[self.kind] else self
 
 
@@ -162,11 +162,15 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class ServiceHint:
-    """One place in the payload that may name the failing service. `origin` says which, e.g. `label service`."""
+    """One place in the payload that may name the failing service. `origin` says which, e.g. `label service`.
+
+    `opaque`: a vendor's own identifier, which finds a service by alias but says nothing to a reader.
+    """
 
     name: str
     origin: str
     namespace: str = ""
+    opaque: bool = False
 
 
 @dataclass(frozen=True, slots=True)

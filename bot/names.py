@@ -36,9 +36,16 @@ def clean(text: str) -> str:
     """Lower case, compatibility-normalised, without control characters, bidirectional marks or outer white space."""
     if text.isascii() and text.isprintable():
         return text.strip().lower()
-    folded = unicodedata.normalize("NFKC", text)
-    kept = "".join(char if unicodedata.category(char)[0] != "C" else "" for char in folded)
-    return " ".join(kept.split()).lower()
+    return " ".join(printable(unicodedata.normalize("NFKC", text)).split()).lower()
+
+
+def printable(text: str) -> str:
+    """The text without control, format (bidirectional marks, zero width) and surrogate characters; line ends become spaces."""
+    if text.isprintable():
+        return text
+    return "".join(
+        " " if char in "\n\r\t" else char for char in text if char in "\n\r\t" or unicodedata.category(char)[0] != "C"
+    )
 
 
 def _bounded(identifier: str) -> str:

@@ -94,9 +94,10 @@ class AlertPath:
             for text in _spellings(hint, alert.environment):
                 if (service := index.find(text)) is not None:
                     return Found(service, hint.name, f"{hint.origin} says {hint.name!r}")
-        if not alert.service_hints:
+        readable = [hint for hint in alert.service_hints if not hint.opaque]
+        if not readable:
             return Found("", "", "the alert names no service")
-        first = alert.service_hints[0]
+        first = readable[0]
         closest = names.close_matches(first.name, self.view.graph.services())
         return Found(
             "", names.clean(first.name)[: names.MAX_ID], f"no service called {first.name!r} on the map", closest

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import hmac
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +45,19 @@ def is_local(request: web.Request) -> bool:
     return host.strip("[]").lower() in _LOCAL_NAMES or host.startswith("127.")
 
 
+def _given(header: str) -> bytes:
+    """The token of an Authorization header: a bearer token, or basic auth's password, which is all a browser can send."""
+    kind, _, value = header.partition(" ")
+    if kind.lower() == "bearer":
+        return value.strip().encode()
+    if kind.lower() == "basic":
+        try:
+            return base64.b64decode(value.strip(), validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return b""
+
+
 class Gate:
     """Decides on the bearer tokens of `/api`, `/metrics` and the telemetry doors."""
 
@@ -55,12 +70,12 @@ class Gate:
             if is_local(request):
                 return
             raise Unauthorized("no API token is set, so only this machine may ask; set TOPOLOGY_BOT_API_TOKENS")
-        kind, _, given = request.headers.get("Authorization", "").partition(" ")
-        if kind.lower() != "bearer" or not given:
+        given = _given(request.headers.get("Authorization", ""))
+        if not given:
             raise Unauthorized("send the header Authorization: Bearer <token>")
         found = None
         for token in self._tokens:  # every one is compared, so that the time tells nothing
-            if hmac.compare_digest(given.strip().encode(), token.secret):
+            if hmac.compare_digest(given, token.secret):
                 found = token
         if found is None:
             raise Unauthorized("the bearer token is not one of this bot's")

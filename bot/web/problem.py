@@ -39,7 +39,7 @@ def of_error(error: BadRequest | NotFound | Overloaded) -> web.Response:
     """The problem document of one of our own errors."""
     if isinstance(error, Overloaded):
         return problem(503, "overloaded", str(error), {"Retry-After": str(error.retry_after)})
-    headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else None
+    headers = {"WWW-Authenticate": 'Bearer, Basic realm="topology-bot"'} if error.status == 401 else None
     more = {"suggestions": list(error.suggestions)} if isinstance(error, NotFound) else {}
     return problem(error.status, error.slug, str(error), headers, **more)
 

@@ -1,0 +1,131 @@
+"""From webhook to message, and answers over HTTP, on a map of 10,000 services and 100,000 edges.
+
+The bot runs as its own process over SQLite, the fake Slack as another; everything is stored before it is acknowledged.
+Beside it Debian's Alertmanager, which stores and enriches nothing, tells the same fake about the same number of alerts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+import aiohttp
+
+from tests.benchmarks import big_map
+from tests.kit.alerts import alertmanager
+from tests.kit.bots import BOT_TOKEN, REPOSITORY, SIGNING_SECRET, alertmanager_headers, free_port, start_process, until
+
+ALERTS = 600
+RATE = 20.0
+QUERIES = 400
+
+
+async def main() -> None:
+    """Print every figure beside its target."""
+    with tempfile.TemporaryDirectory() as folder:
+        base = Path(folder)
+        edges = await big_map.write(base / "bot.db")
+        port = free_port()
+        log = base / "slack.jsonl"
+        slack = subprocess.Popen(
+            [sys.executable, "-m", "tests.kit.fake_slack", "--port", str(port), "--log", str(log)], cwd=REPOSITORY
+        )
+        try:
+            await _measure(base, edges, f"http://127.0.0.1:{port}/api/", log)
+        finally:
+            slack.terminate()
+            slack.wait(10)
+
+
+async def _measure(base: Path, edges: list[tuple[str, str]], slack_url: str, log: Path) -> None:
+    started = time.perf_counter()
+    bot = await start_process(
+        base, base / "bot.log", SLACK_API_URL=slack_url, SLACK_BOT_TOKEN=BOT_TOKEN, SLACK_SIGNING_SECRET=SIGNING_SECRET,
+        TOPOLOGY_BOT_CHANNEL="#incidents", TOPOLOGY_BOT_SLACK_BURST="1000000",
+    )  # fmt: skip
+    try:
+        print(f"start-up with 10,000 services / 100,000 edges: {time.perf_counter() - started:.2f} s (target 5 s)")
+        async with aiohttp.ClientSession(bot.url) as session:
+            callees = [callee for _, callee in edges]
+            hubs = [name for name, _ in Counter(callees).most_common(20)]
+            await _queries(session, random.Random(1).sample(callees, QUERIES), "random services")
+            await _queries(session, hubs * 10, "the 20 biggest hubs")
+            await _alerts(session, random.Random(2).sample(callees, ALERTS), log)
+        memory = int(
+            next(
+                line for line in Path(f"/proc/{bot.process.pid}/status").read_text().splitlines() if "VmRSS" in line
+            ).split()[1]
+        )
+        print(f"resident memory: {memory / 1024:.0f} MiB (target 400 MB)")
+    finally:
+        bot.stop()
+    await _alertmanager()
+
+
+async def _queries(session: aiohttp.ClientSession, services: list[str], what: str) -> None:
+    times, sizes = [], []
+    for service in services:
+        started = time.perf_counter()
+        async with session.get(f"/api/v1/services/{service}/dependents", params={"depth": "3"}) as answer:
+            sizes.append((await answer.json())["total"])
+        times.append(time.perf_counter() - started)
+    print(
+        f"dependents to depth 3 over HTTP, {what} (median {statistics.median(sizes):.0f} dependents): {_percentiles(times)} (target p99 20 ms)"
+    )
+
+
+async def _alerts(session: aiohttp.ClientSession, services: list[str], log: Path) -> None:
+    sent: dict[str, float] = {}
+    begun = time.perf_counter()
+    pending = []
+    for number, service in enumerate(services):
+        await asyncio.sleep(max(0.0, begun + number / RATE - time.perf_counter()))
+        body = alertmanager(
+            service,
+            annotations={"summary": f"benchmark {number:05d}"},
+            fingerprint=f"{number:016x}",
+            group=f"g{number}",
+        )
+        sent[f"benchmark {number:05d}"] = time.time()
+        pending.append(asyncio.create_task(_post(session, body)))
+    await asyncio.gather(*pending)
+    lines = await until(lambda: _lines(log, len(services)), "not every alert arrived in Slack", 120)
+    arrived: dict[str, float] = {}
+    for line in lines:
+        entry = json.loads(line)
+        for summary in sent:
+            if summary in entry["text"]:
+                arrived.setdefault(summary, entry["at"])
+                break
+    times = [arrived[summary] - at for summary, at in sent.items() if summary in arrived]
+    print(
+        f"webhook received -> accepted by Slack at {RATE:.0f}/s, {len(times)} of {len(sent)} alerts: {_percentiles(times)} (target p50 30 ms, p99 120 ms)"
+    )
+
+
+async def _post(session: aiohttp.ClientSession, body: object) -> None:
+    async with session.post("/webhooks/alertmanager", json=body, headers=alertmanager_headers()) as answer:
+        answer.raise_for_status()
+
+
+async def _lines(log: Path, count: int) -> list[str]:
+    lines = log.read_text().splitlines() if log.exists() else []
+    return lines if len(lines) >= count else []
+
+
+def _percentiles(times: list[float]) -> str:
+    ordered = sorted(times)
+    p99 = ordered[min(len(ordered) - 1, int(len(ordered) * 0.99))]
+    return f"p50 {statistics.median(ordered) * 1000:.1f} ms, p99 {p99 * 1000:.1f} ms"
+
+
+if __name__ == "__main__":
+    asyncio.run(main())

@@ -1,0 +1,41 @@
+"""A big map for benchmarks: 10,000 services and 100,000 edges with a power law, written to SQLite through the store."""
+
+from __future__ import annotations
+
+import random
+import time
+from pathlib import Path
+
+from bot.layers.windows import minute_of
+from bot.model import Layer, Node, Tally
+from bot.storage.database import Database
+from bot.storage.map_store import MapStore, StoredEdge
+
+
+def edges(services: int, count: int, seed: int = 11) -> list[tuple[str, str]]:
+    """`count` different edges among `services` services; a few callees are hubs that a large part of all calls goes to."""
+    chance = random.Random(seed)
+    names = [f"svc-{number:05d}" for number in range(services)]
+    found: dict[tuple[str, str], None] = {}
+    while len(found) < count:
+        caller = names[chance.randrange(services)]
+        callee = names[int(services * chance.random() ** 3)]
+        if caller != callee:
+            found[caller, callee] = None
+    return list(found)
+
+
+async def write(path: Path, services: int = 10_000, count: int = 100_000) -> list[tuple[str, str]]:
+    """Write the map with one minute of traffic on every edge; gives its edges."""
+    database = Database(f"sqlite:///{path}")
+    await database.upgrade()
+    now = time.time()
+    found = edges(services, count)
+    tally = Tally()
+    tally.calls, tally.sampled, tally.latency_us = 20.0, 20, 200_000.0
+    tally.histogram[5] = 20.0
+    stored = [StoredEdge(Layer.TRACE, edge, now - 86_400, now, 60.0) for edge in found]
+    nodes = [Node(f"svc-{number:05d}", name=f"svc-{number:05d}") for number in range(services)]
+    await MapStore(database).write(Layer.TRACE, nodes, stored, {minute_of(now) - 60: dict.fromkeys(found, tally)}, now)
+    await database.close()
+    return found
