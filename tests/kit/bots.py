@@ -19,12 +19,11 @@ import aiohttp
 
 from bot import app
 from bot.config import Settings
+from tests.kit import fake_slack
 
 REPOSITORY = Path(__file__).parents[2]
 TOKEN = "alertmanager-token-for-tests"
 PAGERDUTY_SECRET = "pagerduty-secret-for-tests"
-SIGNING_SECRET = "slack-signing-secret-for-tests"
-BOT_TOKEN = "xoxb-for-tests"
 
 
 def free_port() -> int:
@@ -49,7 +48,20 @@ def settings(folder: Path, **changes: Any) -> Settings:
 
 def with_slack(slack_url: str) -> dict[str, Any]:
     """The settings that point a bot at a fake Slack."""
-    return {"slack_bot_token": BOT_TOKEN, "slack_signing_secret": SIGNING_SECRET, "slack_api_url": slack_url}
+    return {
+        "slack_bot_token": fake_slack.TOKEN,
+        "slack_signing_secret": fake_slack.SIGNING_SECRET,
+        "slack_api_url": slack_url,
+    }
+
+
+def slack_environment(slack_url: str) -> dict[str, str]:
+    """The same for a bot process."""
+    return {
+        "SLACK_BOT_TOKEN": fake_slack.TOKEN,
+        "SLACK_SIGNING_SECRET": fake_slack.SIGNING_SECRET,
+        "SLACK_API_URL": slack_url,
+    }
 
 
 @asynccontextmanager

@@ -1,0 +1,1 @@
+"""Real programs talking to the running bot."""

@@ -1,0 +1,176 @@
+"""The command line, as a user types it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+import responses
+
+from bot import __version__
+from bot.client import Client, Refused
+from bot.errors import ConfigError, NotFound
+from tests.kit.bots import REPOSITORY, bot, start_process, until
+from tests.kit.spans import PROTOBUF, calls
+
+
+def run(*words: str, folder: Path | None = None, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("TOPOLOGY_BOT_", "SLACK_", "DATABASE_"))
+    }
+    if folder is not None:
+        clean["DATABASE_URL"] = f"sqlite:///{folder}/bot.db"
+    command = [sys.executable, "-m", "bot", *words]
+    return subprocess.run(command, cwd=REPOSITORY, env=clean | environment, capture_output=True, text=True, timeout=120)
+
+
+@pytest.fixture
+async def learnt(tmp_path: Path) -> Path:
+    """A folder whose database knows web -> cart -> ledger."""
+    async with bot(tmp_path) as (running, session):
+        async with session.post(
+            "/v1/traces", data=calls([("web", "cart"), ("cart", "ledger")], count=3), headers=PROTOBUF
+        ):
+            pass
+
+        async def known() -> bool:
+            return running.view.graph.edge_count == 2
+
+        await until(known, "the map did not learn the pairs")
+    return tmp_path
+
+
+def test_version_and_help_name_every_command() -> None:
+    assert run("--version").stdout.strip() == __version__
+    shown = run("--help").stdout
+    for command in ("serve", "demo", "show", "doctor", "db"):
+        assert command in shown
+
+
+def test_wrong_use_is_exit_2() -> None:
+    assert run("nonsense").returncode == 2
+    assert run("show").returncode == 2
+
+
+def test_a_wrong_setting_is_exit_2_and_named() -> None:
+    found = run("serve", TOPOLOGY_BOT_LISTEN="nowhere")
+
+    assert found.returncode == 2
+    assert "listen" in found.stderr
+    assert "Traceback" not in found.stderr
+
+
+async def test_show_reads_the_database_when_no_bot_is_named(learnt: Path) -> None:
+    shown = await asyncio.to_thread(run, "show", "cart", folder=learnt)
+    as_json = await asyncio.to_thread(run, "show", "cart", "--json", folder=learnt)
+
+    assert shown.returncode == 0
+    assert "Callers 1: web" in shown.stdout
+    assert "Calls 1: ledger" in shown.stdout
+    assert [edge["callee"] for edge in json.loads(as_json.stdout)["callees"]] == ["ledger"]
+
+
+async def test_show_of_an_unknown_service_is_exit_1_with_suggestions(learnt: Path) -> None:
+    found = await asyncio.to_thread(run, "show", "crat", "--json", folder=learnt)
+
+    assert found.returncode == 1
+    assert json.loads(found.stdout)["suggestions"][0] == "cart"
+
+
+def test_show_without_a_database_says_so(tmp_path: Path) -> None:
+    found = run("show", "cart", folder=tmp_path)
+
+    assert found.returncode == 2
+    assert "no database at" in found.stderr
+
+
+async def test_show_and_doctor_ask_a_running_bot(tmp_path: Path) -> None:
+    async with bot(tmp_path) as (running, session):
+        async with session.post("/v1/traces", data=calls([("web", "cart")]), headers=PROTOBUF):
+            pass
+
+        async def known() -> bool:
+            return running.view.graph.edge_count == 1
+
+        await until(known, "the map did not learn the pair")
+        shown = await asyncio.to_thread(run, "show", "cart", "--url", running.url)
+        doctor = await asyncio.to_thread(run, "doctor", "--json", TOPOLOGY_BOT_URL=running.url)
+
+    assert "Callers 1: web" in shown.stdout
+    assert doctor.returncode == 0
+    assert json.loads(doctor.stdout)["telemetry"]["otlp"]["accepted"] == 2
+
+
+async def test_doctor_is_exit_1_where_something_is_to_mend(learnt: Path) -> None:
+    found = await asyncio.to_thread(run, "doctor", folder=learnt)
+
+    assert found.returncode == 1
+    assert "✗ alert source alertmanager has no secret" in found.stdout
+    assert "layer trace" in found.stdout
+
+
+def test_upgrade_makes_the_tables_and_can_be_repeated(tmp_path: Path) -> None:
+    for _ in range(2):
+        found = run("db", "upgrade", "--json", folder=tmp_path)
+        assert json.loads(found.stdout) == {"version": "0001"}
+
+
+async def test_serve_ends_cleanly_on_sigterm_and_keeps_what_it_took_in(tmp_path: Path) -> None:
+    log = tmp_path / "bot.log"
+    process = await start_process(tmp_path, log)
+    await asyncio.to_thread(_post, process.url, calls([("web", "cart")], count=5))
+    code = await asyncio.to_thread(process.stop)
+    shown = await asyncio.to_thread(run, "show", "cart", "--json", folder=tmp_path)
+
+    assert code == 0, log.read_text()
+    assert json.loads(shown.stdout)["callers"][0]["layers"]["trace"]["calls"] == 5
+
+
+def _post(url: str, body: bytes) -> None:
+    request = urllib.request.Request(f"{url}/v1/traces", data=body, headers=PROTOBUF)
+    with urllib.request.urlopen(request) as answer:
+        assert answer.status == 200
+
+
+def test_demo_once_posts_the_message_and_ends_with_0() -> None:
+    found = run("demo", "--once", "--json")
+
+    assert found.returncode == 0, found.stderr
+    told = json.loads(found.stdout)
+    assert told["posted"] is True
+    assert told["text"].startswith("🔴 *payments* is failing")
+    assert "payments → payments-db" in told["text"]
+
+
+@responses.activate
+def test_the_client_turns_problems_into_our_errors() -> None:
+    responses.get("http://bot/api/v1/services/x", json={"detail": "No service", "suggestions": ["y"]}, status=404)
+    responses.get("http://bot/api/v1/doctor", json={"detail": "no scope"}, status=403)
+    responses.get("http://bot/other", body="<html>", status=200)
+    client = Client("http://bot/", token="secret")
+
+    with pytest.raises(NotFound, match="No service") as unknown:
+        client.get("/api/v1/services/x")
+    assert unknown.value.suggestions == ("y",)
+    with pytest.raises(Refused, match="no scope"):
+        client.get("/api/v1/doctor")
+    with pytest.raises(Refused, match="is it a topology-bot"):
+        client.get("/other")
+    assert responses.calls[0].request.headers["Authorization"] == "Bearer secret"
+
+
+@responses.activate
+def test_the_client_tries_again_where_nobody_answers_and_then_says_so() -> None:
+    responses.get("http://bot/x", body=responses.ConnectionError("refused"))
+
+    with pytest.raises(ConfigError, match="no bot answers at http://bot"):
+        Client("http://bot").get("/x")
+    assert len(responses.calls) == 3
