@@ -1,9 +1,13 @@
-"""Verification shared by all alert doors: constant-time, several live secrets, never a secret in an error."""
+"""Verification shared by all alert doors.
+
+Comes in: the headers, the raw body and the secrets a source may use (several while they are rotated). Goes out: nothing,
+or Unauthorized naming the header that was missing or wrong, never a secret nor what was given. No secrets set means
+nobody is let in.
+"""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping
@@ -14,39 +18,56 @@ Secrets = tuple[str, ...]
 
 
 def any_equal(given: str, secrets: Iterable[str]) -> bool:
-    """Whether `given` is one of `secrets`; each is compared, so that the time taken tells nothing."""
+    """Whether `given` is one of `secrets`; each is compared, so that the time taken tells nothing. '' equals nothing."""
     equal = False
     for secret in secrets:
-        equal |= hmac.compare_digest(given.encode(), secret.encode())
+        equal |= hmac.compare_digest(_octets(given), _octets(secret)) and secret != ""
     return equal
 
 
 def bearer_or_basic(headers: Mapping[str, str], secrets: Secrets) -> None:
-    """`Authorization: Bearer SECRET`, or Basic whose password, or whole `user:password`, is a secret. Raises Unauthorized."""
-    scheme, _, given = headers.get("Authorization", "").partition(" ")
+    """`Authorization: Bearer SECRET`, or Basic whose password, or whole `user:password`, is a secret (RFC 6750, RFC 7617).
+
+    Raises Unauthorized.
+    """
+    scheme, _, given = headers.get("Authorization", "").strip().partition(" ")
     given = given.strip()
-    if scheme.lower() == "bearer" and given and any_equal(given, secrets):
-        return
-    if scheme.lower() == "basic":
-        try:
-            pair = base64.b64decode(given, validate=True).decode()
-        except (binascii.Error, UnicodeDecodeError):
-            raise Unauthorized("the Authorization header is not valid basic auth") from None
-        if any_equal(pair, secrets) or any_equal(pair.partition(":")[2], secrets):
-            return
     if not scheme:
         raise Unauthorized("the Authorization header is missing: send a bearer token or basic auth")
-    raise Unauthorized("the Authorization header does not hold one of this source's secrets")
+    match scheme.lower():
+        case "bearer":
+            passed = any_equal(given, secrets)
+        case "basic":
+            pair = _basic_pair(given)
+            passed = any_equal(pair, secrets) | any_equal(pair.partition(":")[2], secrets)
+        case _:
+            raise Unauthorized("the Authorization header is neither Bearer nor Basic")
+    if not passed:
+        raise Unauthorized("the Authorization header does not hold one of this source's secrets")
 
 
-def hmac_sha256(header: str, body: bytes, secrets: Secrets, prefix: str) -> None:
-    """A header of comma-separated signatures, of which those starting with `prefix` are hex HMAC-SHA256 of the raw body.
+def hmac_header(headers: Mapping[str, str], name: str, body: bytes, secrets: Secrets, prefix: str = "") -> None:
+    """The header `name` holds comma-separated signatures; those that start with `prefix` are hex HMAC-SHA256 of `body`.
 
-    Any of them made with any secret will do (rotation). Raises Unauthorized.
+    One of them made with one of the secrets is enough: senders sign with the old and the new secret during a rotation.
+    Other prefixes are other versions of the scheme and are passed over. Raises Unauthorized.
     """
-    if not header:
-        raise Unauthorized("the signature header is missing")
-    given = [item.strip().removeprefix(prefix) for item in header.split(",") if item.strip().startswith(prefix)]
-    wanted = [hmac.new(secret.encode(), body, hashlib.sha256).hexdigest() for secret in secrets]
-    if not any(any_equal(signature.lower(), wanted) for signature in given[:10]):
-        raise Unauthorized("the signature does not match this source's secrets")
+    items = [item.strip() for item in headers.get(name, "").split(",")]
+    signatures = [item.removeprefix(prefix).lower() for item in items if item and item.startswith(prefix)]
+    if not signatures:
+        raise Unauthorized(f"the {name} header is missing or holds no {prefix or 'hex'} signature")
+    wanted = [hmac.new(_octets(secret), body, hashlib.sha256).hexdigest() for secret in secrets if secret]
+    if not any([any_equal(signature, wanted) for signature in signatures]):  # noqa: C419 - all of them, in the same time
+        raise Unauthorized(f"the {name} header holds no signature made with one of this source's secrets")
+
+
+def _basic_pair(given: str) -> str:
+    try:
+        return base64.b64decode(given, validate=True).decode()
+    except ValueError:  # not base64, not even ASCII, or not UTF-8 underneath
+        raise Unauthorized("the Authorization header is not valid basic auth") from None
+
+
+def _octets(text: str) -> bytes:
+    """The bytes of a header's text; what was not UTF-8 on the wire arrives as surrogates."""
+    return text.encode(errors="surrogatepass")
