@@ -125,11 +125,15 @@ class FakeSlack:
         """Make the next `times` calls of `method` fail.
 
         `kind`: `http_500`, `http_503` (any status), `ratelimited` (with `retry_after` seconds), `drop` (the connection
-        breaks), `timeout` (no answer ever comes), or any error word, such as `fatal_error`. With `accepted`, the call is
-        carried out all the same, `delay` seconds after it came, and then fails.
+        breaks), `timeout` (no answer ever comes), `ok` (this one passes), or any error word, such as `fatal_error`. With
+        `accepted`, the call is carried out all the same, `delay` seconds after it came, and then fails.
         """
         queue = self._failures.setdefault(method, deque())
         queue.extend([Failure(kind, accepted, delay, retry_after)] * times)
+
+    def recover(self) -> None:
+        """Forget all failures still to come."""
+        self._failures.clear()
 
     def called(self, method: str) -> list[Call]:
         """All calls of one method, oldest first."""
@@ -204,8 +208,9 @@ class FakeSlack:
         method = request.match_info["method"]
         args = await _arguments(request, method)
         queue = self._failures.get(method)
-        if queue:
-            return await self._failing(request, method, args, queue.popleft())
+        failure = queue.popleft() if queue else None
+        if failure is not None and failure.kind != "ok":
+            return await self._failing(request, method, args, failure)
         wait = self._limits.refuse(method, str(args.get("channel")), time.monotonic()) if self.rate_limits else None
         if wait is not None:
             self._record(request, method, args, "ratelimited")

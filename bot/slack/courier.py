@@ -1,0 +1,286 @@
+"""Gets one message out: an outbox row comes in, is posted or edited, and is settled in the outbox.
+
+Slack has no idempotency key, so a post whose answer was lost is looked up by its key before it is posted again. While in
+doubt the row stays `sending`: should this process die, its successor looks too. What may be lost: a look (blocks that
+Slack will not take become plain text), a place (the fallback channel instead of a dead one) and, only where nothing can
+be looked up for long, the promise of exactly one. All three are counted and named in `problems`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, stop_before_delay, wait_exponential_jitter
+
+from bot.errors import AmbiguousDeliveryError, PermanentDeliveryError, RetryableDeliveryError
+from bot.metrics import OUTBOX_FAILED, OUTBOX_LATENCY, OUTBOX_POSSIBLE_DUPLICATES, OUTBOX_RETRIES, OUTBOX_SENT
+from bot.model import Message, OutboxRow
+from bot.slack.mrkdwn import code, escape
+from bot.slack.ports import LookupFailed, OutboxStore, Posted, Sink
+from bot.slack.verdict import Verdict, verdict
+
+MAX_PROBLEMS = 100
+EVERYWHERE, HISTORY = "slack", "slack history"
+"""The keys of problems that are not one channel's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How patient the sender is. Seconds, unless said otherwise."""
+
+    concurrency: int = 8
+    """Calls to the sink at a time."""
+    grace: float = 3.0
+    """How long a post whose answer was lost may still be on its way, before it is looked up."""
+    first_wait: float = 1.0
+    longest_wait: float = 60.0
+    slow_retry: float = 300.0
+    """Between attempts that a person's help must come before."""
+    lookups: int = 3
+    """Attempts at a look-up that is refused (not: that fails) before the message is posted again."""
+    doubtful_claims: int = 10
+    """Claims of a row (about a minute each) that may pass in doubt before it is posted again."""
+    lease: float = 60.0
+    """How long the outbox leaves a claimed row to one worker."""
+    call: float = 10.0
+    """The longest a call to the sink takes; a post is not begun where it could outlast the lease."""
+    poll: float = 2.0
+    """Between looks at the outbox where nothing woke the worker."""
+    fallback_channel: str = ""
+    """Takes what another channel will not."""
+    sole_worker: bool = False
+    """No other process works this outbox, so what is `sending` at the start was left by a dead one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one attempt. `hold`: seconds in which nothing else should go the same way."""
+
+    reason: str
+    hold: float = 0.0
+    everywhere: bool = False
+    """Every channel is concerned, not this row's alone."""
+    limited: bool = False
+    """The sink said we are too fast."""
+
+
+class _StillInDoubt(Exception):
+    """It could not be found out, within the lease, whether the message is out."""
+
+
+class Courier:
+    """Delivers rows one at a time; several may be under way. `problems`: channel (or `slack`) -> what is wrong."""
+
+    def __init__(self, outbox: OutboxStore, sink: Sink, policy: Policy, clock: Callable[[], float]) -> None:
+        self._outbox = outbox
+        self._sink = sink
+        self._policy = policy
+        self._clock = clock
+        self._slots = asyncio.Semaphore(policy.concurrency)
+        self._law = wait_exponential_jitter(
+            multiplier=policy.first_wait, max=policy.longest_wait, jitter=policy.first_wait
+        )
+        self._looking = AsyncRetrying(
+            retry=retry_if_exception_type((LookupFailed, RetryableDeliveryError)),
+            wait=self._wait,
+            stop=self._give_up_looking,
+            reraise=True,
+        )
+        self.problems: dict[str, str] = {}
+
+    async def deliver(self, row: OutboxRow) -> Outcome:
+        """One attempt at a row. Only the outbox's own errors come out of it."""
+        now = self._clock()
+        if not await self._outbox.claim(row.key, now):
+            return Outcome("taken by another worker")
+        # What was read before the claim may be old: another worker may have sent it since. What is read now stays.
+        claimed = next((one for one in await self._outbox.unsettled() if one.key == row.key), None)
+        if claimed is None:
+            return Outcome("taken by another worker")
+        doubtful = row.state == "sending" or claimed.attempts != row.attempts + 1
+        row = claimed
+        try:
+            return await (self._post(row, now, doubtful) if row.ts is None else self._edit(row))
+        except RetryableDeliveryError as error:
+            return await self._put_off(row, error)
+        except PermanentDeliveryError as error:
+            return await self._refused(row, error.code)
+        except _StillInDoubt:
+            # The row stays 'sending': the outbox hands it out again, to be looked up first, when its lease runs out.
+            return Outcome("in doubt", hold=max(0.0, now + self._policy.lease - self._clock()))
+
+    async def settle(self, row: OutboxRow) -> Outcome:
+        """Take back a row a dead process left `sending` (`Policy.sole_worker`), so that it need not wait for its lease."""
+        now = self._clock()
+        if row.ts is None:
+            await asyncio.sleep(min(self._policy.grace, max(0.0, (row.attempted_at or 0.0) + self._policy.grace - now)))
+            try:
+                found = await self._find(row)
+            except (LookupFailed, RetryableDeliveryError) as error:
+                return Outcome(f"in doubt: {error}")
+            if found is not None:
+                return await self._found(row, found)
+        await self._outbox.retry(row.key, self._clock(), "interrupted")
+        return Outcome("interrupted")
+
+    # -- posting and editing -------------------------------------------------------------------------------------------
+
+    async def _post(self, row: OutboxRow, claimed_at: float, doubtful: bool) -> Outcome:
+        if doubtful:
+            found = await self._look_up(row)
+            if found is not None:
+                return await self._found(row, found)
+            if self._clock() > claimed_at + self._policy.lease - self._policy.call - self._policy.grace:
+                raise _StillInDoubt
+        try:
+            posted = await self._try_to_post(row, row.channel, row.message)
+        except AmbiguousDeliveryError as error:
+            await asyncio.sleep(self._policy.grace)
+            found = await self._look_up(row)
+            if found is None:
+                raise RetryableDeliveryError(error.code) from None
+            posted = found
+        now = self._clock()
+        await self._outbox.sent(row.key, row.revision, posted.channel_id, posted.ts, now)
+        OUTBOX_SENT.labels("post").inc()
+        OUTBOX_LATENCY.observe(max(0.0, now - row.created_at))
+        if posted.misplaced:
+            OUTBOX_FAILED.labels("thread_gone").inc()
+        return Outcome("posted")
+
+    async def _found(self, row: OutboxRow, posted: Posted) -> Outcome:
+        """Settle a row somebody else posted. With which revision nobody knows, so a later one is sent as an edit."""
+        await self._outbox.sent(row.key, max(1, row.revision - 1), posted.channel_id, posted.ts, self._clock())
+        OUTBOX_SENT.labels("found").inc()
+        return Outcome("found")
+
+    async def _try_to_post(self, row: OutboxRow, channel: str, message: Message) -> Posted:
+        """Post; where that is refused, once without blocks, once to the fallback channel."""
+        try:
+            async with self._slots:
+                posted = await self._sink.post(key=row.key, channel=channel, message=message, thread_ts=row.parent_ts)
+        except PermanentDeliveryError as error:
+            fault = verdict(error.code)
+            if fault in (Verdict.PAYLOAD, Verdict.UNKNOWN) and message.blocks:
+                OUTBOX_FAILED.labels(error.code).inc()
+                return await self._try_to_post(row, channel, Message(message.text, ()))
+            if fault is Verdict.CHANNEL and self._policy.fallback_channel not in ("", channel):
+                OUTBOX_FAILED.labels(error.code).inc()
+                self._note(channel, f"{error.code}: posting to {self._policy.fallback_channel} instead")
+                return await self._try_to_post(row, self._policy.fallback_channel, _redirected(message, channel, error))
+            raise
+        self._works(channel)
+        return posted
+
+    async def _edit(self, row: OutboxRow) -> Outcome:
+        channel_id, ts = row.channel_id or row.channel, row.ts or ""
+        if row.revision > row.sent_revision:
+            try:
+                async with self._slots:
+                    await self._sink.update(channel_id=channel_id, ts=ts, message=row.message)
+            except PermanentDeliveryError as error:
+                if verdict(error.code) not in (Verdict.PAYLOAD, Verdict.UNKNOWN) or not row.message.blocks:
+                    raise
+                OUTBOX_FAILED.labels(error.code).inc()
+                async with self._slots:
+                    await self._sink.update(channel_id=channel_id, ts=ts, message=Message(row.message.text, ()))
+            OUTBOX_SENT.labels("edit").inc()
+            self._works(row.channel)
+        await self._outbox.sent(row.key, row.revision, channel_id, ts, self._clock())
+        return Outcome("edited")
+
+    # -- looking up ----------------------------------------------------------------------------------------------------
+
+    async def _look_up(self, row: OutboxRow) -> Posted | None:
+        """Find a message that may be out; None where it is to be posted (again). Raises `_StillInDoubt`."""
+        try:
+            return await self._looking.copy()(self._find, row)  # one call's state each: they run side by side
+        except LookupFailed as error:
+            self._note(HISTORY, f"cannot look doubtful posts up ({error.code}): some may be doubled")
+        except RetryableDeliveryError:
+            if row.attempts < self._policy.doubtful_claims:
+                raise _StillInDoubt from None
+        # An alert lost is worse than one doubled.
+        OUTBOX_POSSIBLE_DUPLICATES.inc()
+        return None
+
+    async def _find(self, row: OutboxRow) -> Posted | None:
+        """Look where it was sent and, where that is not it, in the fallback channel."""
+        channels = dict.fromkeys(filter(None, (row.channel, self._policy.fallback_channel)))
+        missing: list[LookupFailed] = []
+        for channel in channels:
+            try:
+                async with self._slots:
+                    found = await self._sink.find(
+                        key=row.key, channel=channel, thread_ts=row.parent_ts, since=row.created_at
+                    )
+            except LookupFailed as error:
+                if error.code != "channel_not_found":
+                    raise
+                missing.append(error)  # what we cannot see, we cannot have posted to: the other channel has it or none
+                continue
+            if found is not None:
+                return found
+        if len(missing) == len(channels):
+            raise missing[0]
+        self.problems.pop(HISTORY, None)
+        return None
+
+    def _wait(self, state: RetryCallState) -> float:
+        """The timing law: what the sink asked for, else exponential with jitter."""
+        error = state.outcome.exception() if state.outcome else None
+        asked = error.retry_after if isinstance(error, RetryableDeliveryError) else None
+        return self._law(state) if asked is None else asked
+
+    def _give_up_looking(self, state: RetryCallState) -> bool:
+        error = state.outcome.exception() if state.outcome else None
+        if isinstance(error, LookupFailed) and state.attempt_number >= self._policy.lookups:
+            return True
+        return stop_before_delay(self._policy.lease / 2)(state)
+
+    # -- what did not work ---------------------------------------------------------------------------------------------
+
+    async def _put_off(self, row: OutboxRow, error: RetryableDeliveryError) -> Outcome:
+        OUTBOX_RETRIES.labels(error.code).inc()
+        wait = error.retry_after
+        if wait is None:
+            state = RetryCallState(self._looking, None, (), {})
+            state.attempt_number = max(1, row.attempts)
+            wait = self._law(state)
+        await self._outbox.retry(row.key, self._clock() + wait, error.code)
+        return Outcome(error.code, hold=wait, limited=error.retry_after is not None)
+
+    async def _refused(self, row: OutboxRow, word: str) -> Outcome:
+        """Nothing is given up that a person can still repair, and nothing else waits for one message's own fault."""
+        now, slow = self._clock(), self._policy.slow_retry
+        fault = verdict(word)
+        OUTBOX_FAILED.labels(word).inc()
+        self._note(EVERYWHERE if fault is Verdict.AUTH else row.channel, word)
+        if fault in (Verdict.PAYLOAD, Verdict.GONE):
+            await self._outbox.failed(row.key, word, now)
+            return Outcome(word)
+        if fault is Verdict.UNKNOWN:
+            await self._outbox.retry(row.key, now + slow, word)
+            return Outcome(word)
+        # Put off in memory only (`hold`): after a restart, which is how a token is repaired, it should go at once.
+        await self._outbox.retry(row.key, now, word)
+        return Outcome(word, hold=slow, everywhere=fault is Verdict.AUTH)
+
+    def _note(self, where: str, what: str) -> None:
+        self.problems.pop(where, None)
+        self.problems[where] = what
+        if len(self.problems) > MAX_PROBLEMS:
+            self.problems.pop(next(iter(self.problems)))
+
+    def _works(self, channel: str) -> None:
+        self.problems.pop(channel, None)
+        self.problems.pop(EVERYWHERE, None)
+
+
+def _redirected(message: Message, channel: str, error: PermanentDeliveryError) -> Message:
+    """The message with a first line that says where it should have gone, and why it did not."""
+    why = f"Meant for {escape(channel)}, which cannot take it ({code(error.code)})."
+    first = {"type": "context", "elements": [{"type": "mrkdwn", "text": why}]}
+    return Message(f"{why}\n{message.text}", (first, *message.blocks) if message.blocks else ())
