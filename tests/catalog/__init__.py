@@ -1,0 +1,1 @@
+"""Catalogue files, good and hostile."""
