@@ -28,7 +28,7 @@ EVENT_TYPE = "topology_bot"
 METADATA_SCOPE = "metadata.message:read"
 MAX_CHANNEL_IDS = 2_000
 
-_CHANNEL_ID = re.compile(r"^[CGDUW][A-Z0-9]{6,}$")
+_CHANNEL_ID = re.compile(r"^[CGD][A-Z0-9]{6,}$")
 # Slack's clock and ours may differ; a message posted "before" it was written would not be found.
 _CLOCK_SKEW = 60.0
 _HISTORY_PAGES, _LIST_PAGES = 5, 10
@@ -144,9 +144,9 @@ class SlackSink:
 
     async def _channel_id(self, channel: str) -> str:
         name = channel.lstrip("#")
-        if _CHANNEL_ID.match(name):
-            return name
         if name not in self._channel_ids:
+            if _CHANNEL_ID.match(name):
+                return name
             await self._list_channels(name)
         try:
             return self._channel_ids[name]

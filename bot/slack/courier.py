@@ -129,16 +129,14 @@ class Courier:
 
     async def _post(self, row: OutboxRow, claimed_at: float, doubtful: bool) -> Outcome:
         if doubtful:
-            found = await self._look_up(row)
+            found = await self._look_up(row, claimed_at)
             if found is not None:
                 return await self._found(row, found)
-            if self._clock() > claimed_at + self._policy.lease - self._policy.call - self._policy.grace:
-                raise _StillInDoubt
         try:
             posted = await self._try_to_post(row, row.channel, row.message)
         except AmbiguousDeliveryError as error:
             await asyncio.sleep(self._policy.grace)
-            found = await self._look_up(row)
+            found = await self._look_up(row, claimed_at)
             if found is None:
                 raise RetryableDeliveryError(error.code) from None
             posted = found
@@ -187,28 +185,33 @@ class Courier:
                 async with self._slots:
                     await self._sink.update(channel_id=channel_id, ts=ts, message=Message(row.message.text, ()))
             OUTBOX_SENT.labels("edit").inc()
-            self._works(row.channel)
+            self._works(_place(row))
         await self._outbox.sent(row.key, row.revision, channel_id, ts, self._clock())
         return Outcome("edited")
 
     # -- looking up ----------------------------------------------------------------------------------------------------
 
-    async def _look_up(self, row: OutboxRow) -> Posted | None:
+    async def _look_up(self, row: OutboxRow, claimed_at: float) -> Posted | None:
         """Find a message that may be out; None where it is to be posted (again). Raises `_StillInDoubt`."""
+        found: Posted | None = None
         try:
-            return await self._looking.copy()(self._find, row)  # one call's state each: they run side by side
+            found = await self._looking.copy()(self._find, row)  # a copy: its state is one call's
         except LookupFailed as error:
+            # An alert lost is worse than one doubled.
             self._note(HISTORY, f"cannot look doubtful posts up ({error.code}): some may be doubled")
+            OUTBOX_POSSIBLE_DUPLICATES.inc()
         except RetryableDeliveryError:
             if row.attempts < self._policy.doubtful_claims:
                 raise _StillInDoubt from None
-        # An alert lost is worse than one doubled.
-        OUTBOX_POSSIBLE_DUPLICATES.inc()
-        return None
+            OUTBOX_POSSIBLE_DUPLICATES.inc()
+        lease_left = claimed_at + self._policy.lease - self._clock()
+        if found is None and lease_left < self._policy.call + self._policy.grace:
+            raise _StillInDoubt  # by the time a post got through, another worker may be at this row
+        return found
 
     async def _find(self, row: OutboxRow) -> Posted | None:
         """Look where it was sent and, where that is not it, in the fallback channel."""
-        channels = dict.fromkeys(filter(None, (row.channel, self._policy.fallback_channel)))
+        channels = dict.fromkeys((row.channel, self._policy.fallback_channel or row.channel))
         missing: list[LookupFailed] = []
         for channel in channels:
             try:
@@ -256,11 +259,12 @@ class Courier:
         """Nothing is given up that a person can still repair, and nothing else waits for one message's own fault."""
         now, slow = self._clock(), self._policy.slow_retry
         fault = verdict(word)
-        OUTBOX_FAILED.labels(word).inc()
-        self._note(EVERYWHERE if fault is Verdict.AUTH else row.channel, word)
+        self._note(EVERYWHERE if fault is Verdict.AUTH else _place(row), word)
         if fault in (Verdict.PAYLOAD, Verdict.GONE):
+            OUTBOX_FAILED.labels(word).inc()
             await self._outbox.failed(row.key, word, now)
             return Outcome(word)
+        OUTBOX_RETRIES.labels(word).inc()
         if fault is Verdict.UNKNOWN:
             await self._outbox.retry(row.key, now + slow, word)
             return Outcome(word)
@@ -277,6 +281,11 @@ class Courier:
     def _works(self, channel: str) -> None:
         self.problems.pop(channel, None)
         self.problems.pop(EVERYWHERE, None)
+
+
+def _place(row: OutboxRow) -> str:
+    """Where trouble with this row is: the channel it stands in (maybe the fallback's), else the one it is meant for."""
+    return row.channel_id or row.channel
 
 
 def _redirected(message: Message, channel: str, error: PermanentDeliveryError) -> Message:

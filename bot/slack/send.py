@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import NamedTuple
 
+import structlog
+
 from bot.metrics import OUTBOX_WAITING
 from bot.model import OutboxRow
 from bot.slack.courier import Courier, Outcome, Policy
@@ -25,8 +27,11 @@ MAX_BATCH = 1_000
 
 _BATCH = 100
 _BACKLOG_EVERY = 5.0  # seconds between counts of what waits
-# A hold ends a little after the row's own `not_before`: else the row behind it would be due first.
-_SLACK = 0.02
+# Seconds by which a hold outlasts the row's own `not_before`: else the row behind it would be due first.
+_MARGIN = 0.02
+_WENT_WELL = frozenset(("posted", "edited", "found"))
+
+log = structlog.get_logger(__name__)
 
 
 class Lane(NamedTuple):
@@ -163,6 +168,8 @@ class OutboxWorker:
                 return
             self._pace.spend(lane.channel, steady, edit=lane.edits)
             outcome = await self._courier.deliver(row)
+            if outcome.reason not in _WENT_WELL:
+                log.warning("not sent", key=row.key, channel=row.channel, reason=outcome.reason, wait=outcome.hold)
             if outcome.hold > 0:
                 self._hold(lane, outcome)
                 return
@@ -171,7 +178,7 @@ class OutboxWorker:
         steady = time.monotonic()
         if outcome.limited:
             self._pace.penalise(lane.channel, outcome.hold, steady, edit=lane.edits)
-        until = steady + outcome.hold + _SLACK
+        until = steady + outcome.hold + _MARGIN
         if outcome.everywhere:
             self._paused_until = until
         else:

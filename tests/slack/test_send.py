@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -201,6 +202,19 @@ async def test_a_doubt_that_outlasts_the_lease_is_taken_up_again_when_it_ran_out
         await until(bench.all_sent)
 
     assert bench.texts() == ["payments is failing"]
+
+
+async def test_where_the_look_up_took_too_long_to_post_within_the_lease_the_doubt_is_left_to_the_next(
+    bench: Bench,
+) -> None:
+    bench.slack.fail_next("chat.postMessage", "drop")
+    bench.put("k1", "payments is failing")
+    [row] = await bench.outbox.due(bench.clock(), 10)
+    hurry = replace(HURRIED, lease=0.5, call=0.3, grace=0.25)
+    outcome = await Courier(bench.outbox, bench.sink(), hurry, bench.clock).deliver(row)
+
+    assert outcome.reason == "in doubt"
+    assert bench.outbox.rows["k1"].state == "sending"
 
 
 @pytest.mark.parametrize("scope", ["metadata.message:read", "channels:history"])

@@ -203,6 +203,7 @@ async def test_what_a_dead_channel_will_not_take_goes_to_the_fallback_and_says_w
         bench.put("root", "payments recovered")
         worker.wake()
         await until(bench.all_sent)
+        assert "incidents" in worker.problems
     [root] = bench.slack.messages("ops")
 
     assert root.text == "payments recovered"
