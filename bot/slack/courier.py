@@ -64,6 +64,8 @@ class Outcome:
     """Every channel is concerned, not this row's alone."""
     limited: bool = False
     """The sink said we are too fast."""
+    taken: bool = False
+    """Another worker has the row, and with it the order of what comes after."""
 
 
 class _StillInDoubt(Exception):
@@ -94,11 +96,11 @@ class Courier:
         """One attempt at a row. Only the outbox's own errors come out of it."""
         now = self._clock()
         if not await self._outbox.claim(row.key, now):
-            return Outcome("taken by another worker")
+            return Outcome("taken by another worker", taken=True)
         # What was read before the claim may be old: another worker may have sent it since. What is read now stays.
         claimed = next((one for one in await self._outbox.unsettled() if one.key == row.key), None)
         if claimed is None:
-            return Outcome("taken by another worker")
+            return Outcome("taken by another worker", taken=True)
         doubtful = row.state == "sending" or claimed.attempts != row.attempts + 1
         row = claimed
         try:

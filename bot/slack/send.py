@@ -125,10 +125,12 @@ class OutboxWorker:
             await self._count_backlog(steady)
             if steady < self._paused_until:
                 return self._paused_until - steady
+            # Taken before the look: a lane that ends meanwhile may put back a row that this look did not see.
+            busy = set(self._active)
             rows = await self._outbox.due(self._clock(), self._batch)
-            elsewhere = await self._posting_elsewhere(rows)
+            busy |= self._holds.keys() | await self._posting_elsewhere(rows)
             for lane, waiting in _lanes(rows).items():
-                if lane not in self._active and lane not in self._holds and lane not in elsewhere:
+                if lane not in busy:
                     self._start(lane, self._work(lane, waiting))
             # One lane's backlog must not hide what other lanes have behind it.
             full, self._batch = len(rows) >= self._batch, min(MAX_BATCH, max(_BATCH, 2 * len(rows)))
@@ -172,6 +174,7 @@ class OutboxWorker:
                 log.warning("not sent", key=row.key, channel=row.channel, reason=outcome.reason, wait=outcome.hold)
             if outcome.hold > 0:
                 self._hold(lane, outcome)
+            if outcome.hold > 0 or outcome.taken:
                 return
 
     def _hold(self, lane: Lane, outcome: Outcome) -> None:

@@ -1,7 +1,11 @@
-"""An outbox in memory with the promises of the stored one, for tests of the sender. Every change is kept in `history`."""
+"""An outbox in memory with the promises of the stored one, for tests of the sender.
+
+Every call lets others run first, as one that goes to a database does. Every change is kept in `history`.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from bot.model import Message, OutboxRow
@@ -31,6 +35,7 @@ class MemoryOutbox:
 
     async def due(self, now: float, limit: int) -> list[OutboxRow]:
         """See the protocol."""
+        await asyncio.sleep(0)
         rows = [self._with_parent(row) for row in self.rows.values() if self._free(row, now)]
         return [row for row in rows if row.parent_key is None or row.parent_ts is not None][:limit]
 
@@ -45,6 +50,7 @@ class MemoryOutbox:
 
     async def claim(self, key: str, now: float) -> bool:
         """See the protocol."""
+        await asyncio.sleep(0)
         row = self.rows[key]
         expired = row.state == "sending" and (row.attempted_at or 0.0) < now - LEASE
         if row.state != "pending" and not expired:
@@ -54,27 +60,32 @@ class MemoryOutbox:
 
     async def sent(self, key: str, revision: int, channel_id: str, ts: str, now: float) -> None:
         """See the protocol."""
+        await asyncio.sleep(0)
         state = "pending" if self.rows[key].revision > revision else "sent"
         self._not_before.pop(key, None)
         self._change(key, "sent", state=state, sent_revision=revision, channel_id=channel_id, ts=ts, attempts=0)
 
     async def retry(self, key: str, not_before: float, error: str) -> None:
         """See the protocol."""
+        await asyncio.sleep(0)
         self._not_before[key] = not_before
         self.errors[key] = error
         self._change(key, "retry", state="pending")
 
     async def failed(self, key: str, error: str, now: float) -> None:
         """See the protocol."""
+        await asyncio.sleep(0)
         self.errors[key] = error
         self._change(key, "failed", state="failed")
 
     async def unsettled(self) -> list[OutboxRow]:
         """See the protocol."""
+        await asyncio.sleep(0)
         return [self._with_parent(row) for row in self.rows.values() if row.state == "sending"]
 
     async def backlog(self) -> tuple[int, float | None]:
         """See the protocol."""
+        await asyncio.sleep(0)
         waiting = [row.created_at for row in self.rows.values() if row.state in ("pending", "sending")]
         return len(waiting), min(waiting, default=None)
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bot.model import Message
+from bot.model import Message, OutboxRow
 from tests.kit.slack_limits import Limits
 from tests.slack.bench import Bench, counted, message, open_bench, until
 
@@ -32,6 +32,26 @@ async def test_a_message_that_has_to_wait_holds_back_those_behind_it_in_its_chan
         await until(bench.all_sent)
 
     assert bench.texts() == [f"alert {number}" for number in range(3)]
+
+
+async def test_a_message_put_back_while_the_outbox_was_being_read_is_not_overtaken(bench: Bench) -> None:
+    due = bench.outbox.due
+
+    async def slowly(now: float, limit: int) -> list[OutboxRow]:
+        rows = await due(now, limit)
+        await asyncio.sleep(0.1)
+        return rows
+
+    bench.slack.fail_next("chat.postMessage", "timeout")
+    bench.put("k1", "first")
+    bench.put("k2", "second")
+    async with bench.running():
+        await until(lambda: bench.slack.called("chat.postMessage"))
+    bench.outbox.due = slowly  # type: ignore[method-assign]
+    async with bench.running(sole_worker=True, grace=0.02):
+        await until(bench.all_sent)
+
+    assert bench.texts() == ["first", "second"]
 
 
 async def test_one_channel_in_trouble_does_not_hold_back_another(bench: Bench) -> None:
