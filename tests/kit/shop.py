@@ -1,14 +1,16 @@
 """A small shop of real HTTP services, instrumented with the official OpenTelemetry SDK, exporting to the bot under test.
 
 web -> checkout -> payments -> payments-db (a database that only payments' client spans name), and checkout produces to a
-queue that shipping consumes. Each service has its own TracerProvider and batch processor, as separate processes would.
+queue that shipping consumes. Each service has its own TracerProvider, exporter and batch processor, as separate processes
+would; context travels in the headers of W3C.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Literal
 
 import aiohttp
 from aiohttp import web
@@ -17,9 +19,11 @@ from opentelemetry.exporter.otlp.proto.http import Compression
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, StatusCode, Tracer
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+from tests.kit.otlp_json import JsonSpanExporter
 
 _propagator = TraceContextTextMapPropagator()
 _CALLS = {"web": "checkout", "checkout": "payments"}
@@ -27,9 +31,12 @@ _SERVICES = ("web", "checkout", "payments", "shipping")
 
 
 class Shop:
-    """The running services. `broken`: the database does not answer, so every order fails."""
+    """The running services. `broken`: the database does not answer, so every order fails.
 
-    def __init__(self, endpoint: str) -> None:
+    Spans go to `{endpoint}/v1/traces`, as protobuf by the official exporter or as JSON by our own.
+    """
+
+    def __init__(self, endpoint: str, encoding: Literal["protobuf", "json"] = "protobuf") -> None:
         self.broken = False
         self.failures = 0
         self.orders = 0
@@ -38,8 +45,9 @@ class Shop:
         self._session: aiohttp.ClientSession
         for name in _SERVICES:
             provider = TracerProvider(resource=Resource.create({"service.name": name}), shutdown_on_exit=False)
-            exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", compression=Compression.Gzip)
-            provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=200))
+            provider.add_span_processor(
+                BatchSpanProcessor(_exporter(f"{endpoint}/v1/traces", encoding), schedule_delay_millis=200)
+            )
             self._providers[name] = provider
 
     async def order(self, count: int = 1) -> None:
@@ -114,12 +122,21 @@ class Shop:
         """Listen until the block ends, then send what is left."""
         application = web.Application()
         application.add_routes([web.get("/metrics", self.metrics), web.get("/{service}", self.serve)])
-        runner = web.AppRunner(application, access_log=None)
-        await runner.setup()
-        site = web.TCPSite(runner, "127.0.0.1", 0)
-        await site.start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        async with aiohttp.ClientSession() as self._session:
+        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
+        async with AsyncExitStack() as stack:
+            stack.push_async_callback(self._shut_down)
+            await runner.setup()
+            stack.push_async_callback(runner.cleanup)
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+            self._session = await stack.enter_async_context(aiohttp.ClientSession())
             yield self
-        await runner.cleanup()
+
+    async def _shut_down(self) -> None:
         await asyncio.gather(*(asyncio.to_thread(provider.shutdown) for provider in self._providers.values()))
+
+
+def _exporter(endpoint: str, encoding: str) -> SpanExporter:
+    if encoding == "json":
+        return JsonSpanExporter(endpoint)
+    return OTLPSpanExporter(endpoint=endpoint, compression=Compression.Gzip)
