@@ -36,7 +36,8 @@ from bot.slack.bolt import SlackDoor, closed_door
 from bot.slack.client import SlackSink
 from bot.slack.console import ConsoleSink
 from bot.slack.pace import Pace
-from bot.slack.send import OutboxWorker, Sink
+from bot.slack.ports import Sink
+from bot.slack.send import OutboxWorker, Policy
 from bot.storage.alert_store import AlertStore
 from bot.storage.database import Database
 from bot.storage.map_store import MapStore
@@ -118,7 +119,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             sink = SlackSink(client) if token else sink
 
         pace = Pace(burst=settings.slack_burst)
-        sender = OutboxWorker(outbox, sink, pace)
+        # One process works a database (see the README's limits), so what is under way at the start was left by a dead one.
+        sender = OutboxWorker(outbox, sink, pace, Policy(sole_worker=True))
         parsers = {module.SOURCE: module.parse for module in (alertmanager, pagerduty)}
         path = AlertPath(alerts, view, parsers, views.incident, settings.channel)
         worker = AlertWorker(alerts, path.steps(), views.forwarded, settings.channel, sender.wake)
@@ -158,8 +160,9 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         else:
             application.add_routes(closed_door())
 
-        stack.push_async_callback(_finish, ingest, sender)
+        stack.push_async_callback(lambda: ingest.close(time.time()))
         stack.push_async_callback(loops.stop)
+        stack.push_async_callback(sender.drain, _SHUTDOWN_SECONDS)
         loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
         loops.every("write", 1.0, lambda: ingest.write(time.time()))
         loops.every("expire", 60.0, lambda: _expire(settings, ingest, alerts))
@@ -196,12 +199,6 @@ async def _expire(settings: Settings, ingest: Ingest, alerts: AlertStore) -> Non
     now = time.time()
     await ingest.expire(now, now - settings.window_retention_seconds, now - settings.edge_retention_seconds)
     await alerts.expire(now - _DELIVERY_RETENTION)
-
-
-async def _finish(ingest: Ingest, sender: OutboxWorker) -> None:
-    """After the last request: everything taken in is linked, written and, as far as time allows, sent."""
-    await ingest.close(time.time())
-    await sender.drain(_SHUTDOWN_SECONDS)
 
 
 def _first_steps(settings: Settings) -> str:

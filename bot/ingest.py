@@ -193,8 +193,10 @@ class Ingest:
         """Let go of what is older than the retention, in memory and on disk."""
         for windows in self._view.windows.values():
             windows.expire(now)
-        gone = self._view.graph.forget(edges_before)
-        self._view.graph.fade(now)
+        gone = 0
+        for dropped in self._view.graph.sweep(now, edges_before):
+            gone += dropped
+            await asyncio.sleep(0)
         self._stored.intersection_update(self._view.graph.services())
         if gone:
             log.info("edges unseen for too long left the map", edges=gone)
@@ -236,5 +238,6 @@ async def load(view: MapView, store: MapStore, now: float) -> set[str]:
     for layer, windows in view.windows.items():
         async for start, edge, tally in store.windows(layer, now - 3_600 - WINDOW_SECONDS):
             windows.remember(start, [(edge, tally)])
-    view.graph.fade(now)
+    for _ in view.graph.sweep(now, before=0.0):
+        pass
     return stored

@@ -83,8 +83,8 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
 def dependents(view: MapView, identifier: str, now: float, query: Query) -> Json:
     """The blast radius of one service, ranked."""
     radius = blast_radius(view, [identifier], now, query.depth, _usable(view, now, query))
-    kept = [one for one in radius.dependents if _in_scope(view, one.id, query)]
-    answer = _listing(view, kept, now, query, _dependent, lambda one: one.id)
+    kept = [one for one in radius.ranked if _in_scope(view, one, query)]
+    answer = _listing(view, kept, now, query, lambda one: _dependent(radius.describe(one)))
     return answer | {
         "id": identifier,
         "hit": len(radius.hit),

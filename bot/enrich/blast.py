@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import pairwise
 
-from bot.enrich.health import failing_services, rates
+from bot.enrich.health import NOW_SECONDS, edge_rates, failing_services
 from bot.enrich.view import MapView
 from bot.graph.walk import EdgeFilter, Reach, dependents
-from bot.model import Kind, Owner
+from bot.layers.windows import minute_of
+from bot.model import WINDOW_SECONDS, Kind, Owner
 
 _ASYNCHRONOUS_DAMPING = 0.5
 _SHARES_COMPUTED = 200
@@ -40,21 +41,53 @@ class Dependent:
 
 @dataclass(frozen=True, slots=True)
 class BlastRadius:
-    """The ranked dependents of `roots`. `truncated` where the walk was cut at its cap."""
+    """The dependents of `roots`, ranked: ids at once, the rest described when asked for, since a hub has thousands.
 
-    roots: tuple[str, ...]
-    dependents: tuple[Dependent, ...]
-    truncated: bool = False
+    `why` has those hit now, with what shows it. `truncated` where the walk was cut at its cap.
+    """
+
+    view: MapView
+    reach: Reach
+    ranked: tuple[str, ...]
+    why: Mapping[str, str]
 
     @property
-    def hit(self) -> tuple[Dependent, ...]:
+    def truncated(self) -> bool:
+        """Whether the walk was cut at its cap."""
+        return self.reach.truncated
+
+    @property
+    def dependents(self) -> tuple[Dependent, ...]:
+        """All of them, described."""
+        return tuple(self.describe(service) for service in self.ranked)
+
+    @property
+    def hit(self) -> tuple[str, ...]:
         """Those that fail now."""
-        return tuple(dependent for dependent in self.dependents if dependent.state == "hit")
+        return self.ranked[: len(self.why)]
 
     @property
-    def at_risk(self) -> tuple[Dependent, ...]:
+    def at_risk(self) -> tuple[str, ...]:
         """Those that do not fail yet."""
-        return tuple(dependent for dependent in self.dependents if dependent.state == "at_risk")
+        return self.ranked[len(self.why) :]
+
+    def describe(self, service: str) -> Dependent:
+        """One of them with everything that is known of it."""
+        entry, path = self.view.entry(service), self.reach.path(service)
+        share, asynchronous = _share(self.view, path)
+        return Dependent(
+            id=service,
+            hops=self.reach.found[service].hops,
+            path=path,
+            state="hit" if service in self.why else "at_risk",
+            why=self.why.get(service, ""),
+            share=share,
+            asynchronous=asynchronous,
+            entry_point=self.view.is_entry_point(service),
+            tier=entry.tier if entry else "",
+            domain=entry.domain if entry else "",
+            owner=entry.owner if entry else None,
+        )
 
 
 def blast_radius(
@@ -62,60 +95,50 @@ def blast_radius(
 ) -> BlastRadius:
     """Transitive dependents of `roots`: hit first, entry points first among equals, then tier, expected impact, nearness, name."""
     reach = dependents(view.graph, roots, depth, usable)
-    hit = _hit(view, reach, now)
-    found = sorted((_dependent(view, reach, service, hit) for service in reach.found), key=_rank)
-    # Ratios are worked out for those that can come out on top; thousands of distant dependents keep their cheap order.
-    head = sorted((_with_share(view, one) for one in found[:_SHARES_COMPUTED]), key=_rank)
-    return BlastRadius(tuple(roots), (*head, *found[_SHARES_COMPUTED:]), reach.truncated)
+    why = _hit(view, reach, now)
+    # The walk already goes by nearness and name, so only those that may come before that order are ranked one by one, and
+    # call ratios are worked out for those that can come out on top: a hub has thousands of dependents.
+    special = [one for one in reach.found if one in why or view.is_entry_point(one) or _tier(view, one)]
+    marked = set(special)
+    special.sort(key=lambda one: _rank(view, one, why))
+    ordered = special + [one for one in reach.found if one not in marked]
+    head = ordered[:_SHARES_COMPUTED]
+    shares = {one: _share(view, reach.path(one))[0] or 0.0 for one in head}
+    head.sort(key=lambda one: (*_rank(view, one, why), -shares[one], reach.found[one].hops, one))
+    return BlastRadius(view, reach, (*head, *ordered[_SHARES_COMPUTED:]), why)
 
 
 def _hit(view: MapView, reach: Reach, now: float) -> Mapping[str, str]:
     hit = {service: why for service, why in failing_services(view, now).items() if service in reach.found}
-    for root in reach.start:
-        erring = {
-            caller
-            for windows in view.windows.values()
-            for caller, callee in windows.erring(now - 240, now + 60)
-            if callee == root and caller in reach.found and caller not in hit
-        }
-        hit |= {caller: "failing calls" for caller in sorted(erring) if rates(view, [(caller, root)], now).failing}
+    # A caller whose way to the failing service fails is hit, too, even where nothing counts what it serves itself.
+    since, until = minute_of(now) - NOW_SECONDS, now + WINDOW_SECONDS
+    erring = {edge for windows in view.windows.values() for edge in windows.erring(since, until)}
+    for caller, callee in sorted(erring):
+        step = reach.found.get(caller)
+        on_the_way = step is not None and callee in (step.via, *reach.start)
+        if on_the_way and caller not in hit and edge_rates(view, (caller, callee), now).failing:
+            hit[caller] = "failing calls"
     return hit
 
 
-def _dependent(view: MapView, reach: Reach, service: str, hit: Mapping[str, str]) -> Dependent:
-    entry = view.entry(service)
-    return Dependent(
-        id=service,
-        hops=reach.found[service].hops,
-        path=reach.path(service),
-        state="hit" if service in hit else "at_risk",
-        why=hit.get(service, ""),
-        entry_point=view.is_entry_point(service),
-        tier=entry.tier if entry else "",
-        domain=entry.domain if entry else "",
-        owner=entry.owner if entry else None,
-    )
-
-
-def _with_share(view: MapView, dependent: Dependent) -> Dependent:
+def _share(view: MapView, path: Sequence[str]) -> tuple[float | None, bool]:
+    """The expected share of the first service's requests that need the last, and whether a queue lies between."""
     share: float | None = 1.0
-    asynchronous = any(view.graph.node(service).kind is Kind.QUEUE for service in dependent.path)
-    for caller, callee in pairwise(dependent.path):
+    asynchronous = any(view.graph.node(service).kind is Kind.QUEUE for service in path)
+    for caller, callee in pairwise(path):
         if view.graph.node(caller).kind is Kind.QUEUE:
             continue  # a queue hands on all it is given; it has no requests of its own
         step = view.call_share(caller, callee)
         share = None if share is None or step is None else share * step
     if share is not None and asynchronous:
         share *= _ASYNCHRONOUS_DAMPING
-    return replace(dependent, share=None if share is None else round(share, 4), asynchronous=asynchronous)
+    return None if share is None else round(share, 4), asynchronous
 
 
-def _rank(dependent: Dependent) -> tuple[bool, bool, str, float, int, str]:
-    return (
-        dependent.state != "hit",
-        not dependent.entry_point,
-        dependent.tier or _NO_TIER,
-        -(dependent.share or 0.0),
-        dependent.hops,
-        dependent.id,
-    )
+def _tier(view: MapView, service: str) -> str:
+    entry = view.entry(service)
+    return entry.tier if entry else ""
+
+
+def _rank(view: MapView, service: str, why: Mapping[str, str]) -> tuple[bool, bool, str]:
+    return service not in why, not view.is_entry_point(service), _tier(view, service) or _NO_TIER

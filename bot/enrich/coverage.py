@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import heapq
 from collections.abc import Collection
 from dataclasses import dataclass
 
@@ -26,14 +27,18 @@ class Coverage:
 
 def coverage(view: MapView, services: Collection[str], now: float) -> Coverage:
     """Coverage of a set of services at `now`; those that only their callers see (databases, hosts) are not counted."""
-    ours = [service for service in services if service in view.graph and view.reports_itself(service)]
-    ages = {service: max(0.0, now - view.graph.last_seen(service)) for service in ours}
-    silent = sorted(
-        ((service, age) for service, age in ages.items() if age > REPORTING_SECONDS), key=lambda one: (-one[1], one[0])
-    )
+    reporters = 0
+    silent: list[tuple[str, float]] = []
+    for service in services:
+        seen = view.graph.reported(service)
+        if seen is None:
+            continue
+        reporters += 1
+        if now - seen > REPORTING_SECONDS:
+            silent.append((service, now - seen))
     return Coverage(
-        services=len(ours),
-        reporting=len(ours) - len(silent),
-        silent=tuple(silent[:_SILENT_LISTED]),
+        services=reporters,
+        reporting=reporters - len(silent),
+        silent=tuple(heapq.nsmallest(_SILENT_LISTED, silent, key=lambda one: (-one[1], one[0]))),
         layers={layer.value: max(0.0, now - last) for layer, last in sorted(view.heard.items())},
     )

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from bot.enrich.blast import Dependent, blast_radius
+from bot.enrich.blast import blast_radius
 from bot.enrich.coverage import coverage
-from bot.enrich.health import rates, service_rates
+from bot.enrich.health import edge_rates, service_rates
 from bot.enrich.owners import ownership
 from bot.enrich.view import MapView
 from bot.model import Owner
@@ -72,25 +72,32 @@ class MapFacts:
         return asdict(self)
 
 
-def read_map(view: MapView, services: Sequence[str], unknown: Mapping[str, tuple[str, ...]], now: float) -> MapFacts:
+def read_map(
+    view: MapView,
+    services: Sequence[str],
+    unknown: Mapping[str, tuple[str, ...]],
+    now: float,
+    onset: float | None = None,
+) -> MapFacts:
     """The map's answer for the failing `services` (ids on the map); `unknown` are names it has not, with the closest it has."""
     known = [service for service in services if service in view.graph]
     radius = blast_radius(view, known, now)
-    around = coverage(view, [*known, *(dependent.id for dependent in radius.dependents)], now)
+    around = coverage(view, [*known, *radius.ranked], now)
     first = view.entry(known[0]) if known else None
+    calls = _failing_calls(view, known, now, onset)
     return MapFacts(
         as_of=now,
         services=(
-            *(_failing(view, service, now) for service in known),
+            *(_failing(view, service, now, onset) for service in known),
             *(FailingService(name, known=False, closest=closest) for name, closest in unknown.items()),
         ),
-        hit=_names(radius.hit),
+        hit=radius.hit[:_LISTED],
         hit_count=len(radius.hit),
-        at_risk=_names(radius.at_risk),
+        at_risk=radius.at_risk[:_LISTED],
         at_risk_count=len(radius.at_risk),
-        entry_points=_names(tuple(one for one in radius.dependents if one.entry_point)),
-        failing_calls=_failing_calls(view, known, now),
-        owners=_owners(view, known, unknown),
+        entry_points=tuple(one for one in radius.ranked if view.is_entry_point(one))[:_LISTED],
+        failing_calls=calls,
+        owners=_owners(view, [*known, *dict.fromkeys(call.callee for call in calls), *unknown]),
         reporting=around.reporting,
         reporters=around.services,
         silent=around.silent,
@@ -100,12 +107,8 @@ def read_map(view: MapView, services: Sequence[str], unknown: Mapping[str, tuple
     )
 
 
-def _names(dependents: tuple[Dependent, ...]) -> tuple[str, ...]:
-    return tuple(dependent.id for dependent in dependents[:_LISTED])
-
-
-def _failing(view: MapView, service: str, now: float) -> FailingService:
-    found = service_rates(view, service, now)
+def _failing(view: MapView, service: str, now: float, onset: float | None) -> FailingService:
+    found = service_rates(view, service, now, onset)
     return FailingService(
         name=service,
         known=True,
@@ -119,12 +122,12 @@ def _failing(view: MapView, service: str, now: float) -> FailingService:
     )
 
 
-def _failing_calls(view: MapView, services: Sequence[str], now: float) -> tuple[FailingCall, ...]:
+def _failing_calls(view: MapView, services: Sequence[str], now: float, onset: float | None) -> tuple[FailingCall, ...]:
     """Calls the failing services make themselves that fail more than usual: where to look next, without naming a cause."""
     found = []
     for service in services[:_LISTED]:
         for callee in sorted(view.graph.callees(service))[:200]:
-            edge = rates(view, [(service, callee)], now)
+            edge = edge_rates(view, (service, callee), now, onset)
             if callee != service and edge.failing:
                 found.append(
                     FailingCall(
@@ -142,12 +145,10 @@ def _failing_calls(view: MapView, services: Sequence[str], now: float) -> tuple[
     return tuple(found[:_LISTED])
 
 
-def _owners(
-    view: MapView, services: Sequence[str], unknown: Mapping[str, tuple[str, ...]]
-) -> tuple[tuple[str, str, str], ...]:
-    """(service, who, note) for each failing service; who is '' where nobody is known, and the note then helps."""
+def _owners(view: MapView, services: Sequence[str]) -> tuple[tuple[str, str, str], ...]:
+    """(service, who, note) for each; who is '' where nobody is known, and the note then helps."""
     found = []
-    for service in [*services, *unknown][:_OWNERS_LISTED]:
+    for service in list(services)[:_OWNERS_LISTED]:
         owned = ownership(view, service)
         if owned.owner is not None:
             found.append((service, label(owned.owner), owned.owner.source))

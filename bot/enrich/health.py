@@ -6,15 +6,16 @@ that a handful of calls never decides: see `Rates.failing`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from bot.enrich.view import MapView
 from bot.layers.windows import minute_of
-from bot.model import ENTRY, PSEUDO, UNATTRIBUTED, WINDOW_SECONDS, EdgeKey, Tally
+from bot.model import PSEUDO, WINDOW_SECONDS, EdgeKey, Tally
 
 NOW_SECONDS = 3 * WINDOW_SECONDS
 USUAL_SECONDS = 3_600
+UNNOTICED_SECONDS = 300.0
 
 _MIN_CALLS = 5.0
 _MIN_ERROR_RATE = 0.05
@@ -48,13 +49,26 @@ class Rates:
         return "latency" if slow else ""
 
 
-def rates(view: MapView, edges: Iterable[EdgeKey], now: float) -> Rates:
-    """Rates of a set of edges taken together, at `now` (epoch s)."""
+def edge_rates(view: MapView, edge: EdgeKey, now: float, onset: float | None = None) -> Rates:
+    """Rates of one edge at `now` (epoch s); for `onset` see `_rates`."""
+    return _rates(lambda since, until: view.counts(edge, since, until), now, onset)
+
+
+def service_rates(view: MapView, service: str, now: float, onset: float | None = None) -> Rates:
+    """Rates of everything a service serves, whoever asks it; for `onset` see `_rates`."""
+    return _rates(lambda since, until: view.served(service, since, until), now, onset)
+
+
+def _rates(counts: Callable[[float, float], Tally], now: float, onset: float | None) -> Rates:
+    """Now against usual.
+
+    `onset`: when the trouble was first noticed, if it was; the minutes just before that are not what is usual either,
+    since an alert fires only after its condition has held for a while.
+    """
     since = minute_of(now) - NOW_SECONDS
-    current, usual = Tally(), Tally()
-    for edge in edges:
-        current.add(view.counts(edge, since, now + WINDOW_SECONDS))
-        usual.add(view.counts(edge, since - USUAL_SECONDS, since))
+    usual_until = since if onset is None else min(since, minute_of(onset - UNNOTICED_SECONDS))
+    current = counts(since, now + WINDOW_SECONDS)
+    usual = counts(since - USUAL_SECONDS, usual_until)
     return Rates(
         calls=current.calls,
         error_rate=current.error_rate,
@@ -63,12 +77,6 @@ def rates(view: MapView, edges: Iterable[EdgeKey], now: float) -> Rates:
         usual_error_rate=usual.error_rate if usual.calls > 0 else None,
         usual_p95_ms=usual.quantile_ms(0.95),
     )
-
-
-def service_rates(view: MapView, service: str, now: float) -> Rates:
-    """Rates of everything a service serves, whoever asks it."""
-    callers = [*view.graph.callers(service), ENTRY, UNATTRIBUTED]
-    return rates(view, ((caller, service) for caller in callers), now)
 
 
 def failing_services(view: MapView, now: float) -> dict[str, str]:

@@ -8,12 +8,10 @@ from dataclasses import dataclass, field
 from bot.catalog.services_file import Catalog, CatalogEntry
 from bot.graph.live import LiveGraph
 from bot.layers.windows import Windows
-from bot.model import EdgeKey, Kind, Layer, Tally
+from bot.model import EdgeKey, Layer, Tally
 
 # Where several layers count the same calls, one is believed: metrics count every call, traces a sample of them.
 _COUNTING_LAYERS = (Layer.IPC, Layer.TRACE)
-
-_REPORTING_KINDS = frozenset((Kind.SERVICE, Kind.GATEWAY))
 
 
 @dataclass(slots=True)
@@ -38,6 +36,16 @@ class MapView:
                     return tally
         return tally
 
+    def served(self, service: str, since: float, until: float) -> Tally:
+        """What a service was asked by anybody, known or not, from the layer that counts best."""
+        tally = Tally()
+        for layer in _COUNTING_LAYERS:
+            if (windows := self.windows.get(layer)) is not None:
+                tally = windows.sum_inward(service, since, until)
+                if tally.calls > 0:
+                    return tally
+        return tally
+
     def call_share(self, caller: str, callee: str) -> float | None:
         """Calls to `callee` for each request `caller` serves, at most 1; None where its own requests are not known."""
         for layer in _COUNTING_LAYERS:
@@ -55,7 +63,3 @@ class MapView:
         """Whether users come in here: said by the catalogue, or seen as requests from outside every known service."""
         entry = self.entry(service)
         return (entry is not None and entry.entry_point) or self.graph.entry(service) is not None
-
-    def reports_itself(self, service: str) -> bool:
-        """Whether the service is of a kind that sends telemetry; a database is only ever seen by its callers."""
-        return self.graph.node(service).kind in _REPORTING_KINDS

@@ -14,8 +14,12 @@ from typing import Any, TypeVar
 
 import networkx as nx
 
-from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Layer, Node, Tally
+from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Kind, Layer, Node, Tally
 from bot.names import NameIndex
+
+_SWEEP_PAUSE = 1_000
+
+_REPORTING_KINDS = frozenset((Kind.SERVICE, Kind.GATEWAY))
 
 _Key = TypeVar("_Key", Layer, str)
 
@@ -67,6 +71,7 @@ class LiveGraph:
         self._max_services = max_services
         self._max_edges = max_edges
         self._graph: nx.DiGraph[str] = nx.DiGraph()
+        self._edges = 0  # the library counts them anew, in time linear in services, at every question
         # The adjacency dictionaries themselves: the library's views over them cost more than the walk.
         self._pred: dict[str, dict[str, dict[str, Any]]] = self._graph._pred  # type: ignore[attr-defined]
         self._succ: dict[str, dict[str, dict[str, Any]]] = self._graph._succ  # type: ignore[attr-defined]
@@ -84,7 +89,7 @@ class LiveGraph:
     @property
     def edge_count(self) -> int:
         """Edges on the map."""
-        return int(self._graph.number_of_edges())
+        return self._edges
 
     # -- taking in ---------------------------------------------------------------------------------------------------
 
@@ -136,11 +141,12 @@ class LiveGraph:
             return data["layers"]  # type: ignore[no-any-return]
         if caller not in self._graph or callee not in self._graph:
             return None
-        if self._graph.number_of_edges() >= self._max_edges:
+        if self._edges >= self._max_edges:
             self.dropped["edge cap"] += 1
             return None
         parts: dict[Layer, Sighted] = {}
         self._graph.add_edge(caller, callee, layers=parts)
+        self._edges += 1
         return parts
 
     def retract(self, layer: Layer, edge: EdgeKey) -> None:
@@ -151,26 +157,47 @@ class LiveGraph:
         parts.pop(layer, None)
         if not parts:
             self._graph.remove_edge(*edge)
+            self._edges -= 1
             self._faded.discard(edge)
 
-    def forget(self, before: float) -> int:
-        """Drop edges nobody saw since `before`, then services left without any; says how many edges went."""
-        old = [
-            (caller, callee)
-            for caller, callee, parts in self.edges()
-            if all(part.last_seen < before for part in parts.values())
-        ]
-        self._graph.remove_edges_from(old)
-        self._faded.difference_update(old)
-        touched = {service for edge in old for service in edge}
-        for service in sorted(touched):
-            entry = self._entries.get(service)
-            if self._graph.degree(service) == 0 and (entry is None or entry.last_seen < before):
-                self.names.discard(self.node(service))
-                self._entries.pop(service, None)
-                self._graph.remove_node(service)
-        self.dropped["expired edge"] += len(old)
-        return len(old)
+    def sweep(self, now: float, before: float) -> Iterator[int]:
+        """Drop edges nobody saw since `before`, then services left without any, and find which edges have faded below the
+        display threshold. Linear in edges, so it pauses every thousand or so: each yield gives how many edges went."""
+        for service in [one for one, seen in self._entries.items() if seen.last_seen < before]:
+            del self._entries[service]
+            self._forget_lonely(service)
+        faded: set[EdgeKey] = set()
+        looked = 0
+        gone = 0
+        for caller in list(self._succ):
+            for callee, data in list(self._succ.get(caller, {}).items()):
+                parts = data["layers"]
+                if all(part.last_seen < before for part in parts.values()):
+                    self._drop(caller, callee)
+                    gone += 1
+                elif self.confidence(caller, callee, now) < SHOWN:
+                    faded.add((caller, callee))
+            looked += 1 + len(self._succ.get(caller, ()))
+            if looked > _SWEEP_PAUSE:
+                yield gone
+                looked = gone = 0
+        # What was seen while this was paused is not faded, whatever it was when we passed.
+        self._faded = {edge for edge in faded if self._graph.has_edge(*edge) and self.confidence(*edge, now) < SHOWN}
+        yield gone
+
+    def _drop(self, caller: str, callee: str) -> None:
+        self._graph.remove_edge(caller, callee)
+        self._edges -= 1
+        self._faded.discard((caller, callee))
+        self.dropped["expired edge"] += 1
+        self._forget_lonely(caller)
+        self._forget_lonely(callee)
+
+    def _forget_lonely(self, service: str) -> None:
+        """Take a service off the map that has no edge left and where nobody comes in."""
+        if service in self._graph and self._graph.degree(service) == 0 and service not in self._entries:
+            self.names.discard(self.node(service))
+            self._graph.remove_node(service)
 
     @property
     def networkx(self) -> nx.DiGraph[str]:
@@ -223,20 +250,21 @@ class LiveGraph:
         """When anything was last seen of a service, on any edge in either direction; 0 where never."""
         return float(self._graph.nodes[service]["last_seen"])
 
+    def reported(self, service: str) -> float | None:
+        """When a service that sends telemetry itself was last seen; None for one that only its callers see, or nobody."""
+        data = self._graph._node.get(service)  # type: ignore[attr-defined]
+        if data is None or data["node"].kind not in _REPORTING_KINDS:
+            return None
+        return float(data["last_seen"])
+
     def shown(self, caller: str, callee: str) -> bool:
-        """Whether an edge is above the display threshold, as of the last `fade`."""
+        """Whether an edge is above the display threshold, as of the last `sweep`."""
         return (caller, callee) not in self._faded
 
     @property
     def all_shown(self) -> bool:
         """Whether no edge at all is below the display threshold: lets walks skip the question."""
         return not self._faded
-
-    def fade(self, now: float) -> None:
-        """Find anew which edges have faded below the display threshold. Linear: run it in the background."""
-        self._faded = {
-            (caller, callee) for caller, callee, _ in self.edges() if self.confidence(caller, callee, now) < SHOWN
-        }
 
 
 def _see(parts: dict[_Key, Sighted], key: _Key, minute: int, now: float) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import networkx as nx
 
@@ -14,8 +15,7 @@ MAX_REACHED = 50_000
 """No answer lists more services than this; a walk that would is cut and says so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reached:
+class Reached(NamedTuple):
     """One service a walk came to. `via` is the neighbour it was first reached from, one hop nearer to the start."""
 
     id: str
@@ -48,10 +48,9 @@ def dependents(
 ) -> Reach:
     """Transitive callers: who needs `start`. `depth` in hops, None for all."""
 
-    def neighbours(service: str) -> Iterable[str]:
-        return (other for other in graph.callers(service) if usable is None or usable(other, service))
-
-    return _reach(start, neighbours, depth)
+    if usable is None:
+        return _reach(start, graph.callers, depth)
+    return _reach(start, lambda service: [one for one in graph.callers(service) if usable(one, service)], depth)
 
 
 def dependencies(
@@ -59,10 +58,9 @@ def dependencies(
 ) -> Reach:
     """Transitive callees: what `start` needs. `depth` in hops, None for all."""
 
-    def neighbours(service: str) -> Iterable[str]:
-        return (other for other in graph.callees(service) if usable is None or usable(service, other))
-
-    return _reach(start, neighbours, depth)
+    if usable is None:
+        return _reach(start, graph.callees, depth)
+    return _reach(start, lambda service: [one for one in graph.callees(service) if usable(service, one)], depth)
 
 
 def _reach(start: Iterable[str], neighbours: Callable[[str], Iterable[str]], depth: int | None) -> Reach:

@@ -125,7 +125,8 @@ class AlertPath:
     async def enrich(self, case: Case) -> str | None:
         """Read the alert against the map."""
         services, unknown = _concerned(case)
-        case.map = read_map(self.view, services, unknown, case.now)
+        onset = min(stored.alert.starts_at for stored in case.members)
+        case.map = read_map(self.view, services, unknown, case.now, onset)
         return None
 
     async def decide(self, case: Case) -> str | None:

@@ -31,6 +31,7 @@ class Windows:
         self._keep = keep_seconds
         self._max = max_tallies
         self._recent: dict[int, dict[EdgeKey, Tally]] = {}
+        self._inward: dict[int, dict[str, Tally]] = {}
         self._erring: dict[int, set[EdgeKey]] = {}
         self._calls: dict[EdgeKey, float] = {}
         self._served: dict[str, float] = {}
@@ -52,8 +53,13 @@ class Windows:
     def remember(self, minute: int, counts: Sequence[tuple[EdgeKey, Tally]]) -> None:
         """Make stored counts readable without writing them again (loading at start)."""
         self._size += _merge(self._recent.setdefault(minute, {}), counts)
+        inward = self._inward.setdefault(minute, {})
         for edge, tally in counts:
             self._count(edge, tally.calls)
+            total = inward.get(edge[1])
+            if total is None:
+                total = inward[edge[1]] = Tally()
+            total.add(tally)
         erring = [edge for edge, tally in counts if tally.errors > 0]
         if erring:
             self._erring.setdefault(minute, set()).update(erring)
@@ -81,6 +87,14 @@ class Windows:
                 total.add(found)
         return total
 
+    def sum_inward(self, service: str, since: float, until: float) -> Tally:
+        """Everything a service was asked, by whomever, over the windows that start in `[since, until)`."""
+        total = Tally()
+        for minute, services in self._inward.items():
+            if since <= minute < until and (found := services.get(service)) is not None:
+                total.add(found)
+        return total
+
     def erring(self, since: float, until: float) -> set[EdgeKey]:
         """Edges with a failed call in the windows that start in `[since, until)`: few, even on a big map."""
         return set().union(*(edges for minute, edges in self._erring.items() if since <= minute < until))
@@ -105,6 +119,7 @@ class Windows:
             for edge, tally in self._recent.pop(minute).items():
                 self._discount(edge, tally.calls)
             self._erring.pop(minute, None)
+            self._inward.pop(minute, None)
 
     def _discount(self, edge: EdgeKey, calls: float) -> None:
         _subtract(self._calls, edge, calls)

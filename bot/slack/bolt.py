@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import time
 from typing import Any
@@ -26,6 +27,10 @@ from bot.slack.views import OPEN_LINK, SHOW_SERVICE
 _RESPONSE_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 
 log = structlog.get_logger(__name__)
+
+# Bolt warns at every start that it will ignore the token in favour of `authorize`, which is what we want.
+_bolt_log = logging.getLogger("topology_bot.bolt")
+_bolt_log.setLevel(logging.ERROR)
 
 
 def closed_door() -> list[web.RouteDef]:
@@ -52,7 +57,7 @@ class SlackDoor:
                 enterprise_id=enterprise_id, team_id=team_id, bot_token=client.token, bot_id="", bot_user_id=""
             )
 
-        app = AsyncApp(client=client, signing_secret=signing_secret, authorize=authorize, logger=None)
+        app = AsyncApp(client=client, signing_secret=signing_secret, authorize=authorize, logger=_bolt_log)
         app.command(re.compile("^/"))(self._command)
         app.action(re.compile(f"^{SHOW_SERVICE}"))(self._show_service)
         app.action(re.compile(f"^{OPEN_LINK}"))(self._acknowledge)

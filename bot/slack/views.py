@@ -7,6 +7,7 @@ vendor text is escaped on its way in, so no alert can mention anybody.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from bot import words
@@ -23,6 +24,7 @@ OPEN_LINK = "open_link"
 _SOURCES = {"alertmanager": "Alertmanager", "pagerduty": "PagerDuty"}
 _STATE_SIGNS = {"open": "🔴", "acknowledged": "🟠", "resolved": "✅"}
 _NAMES_SHOWN = 3
+_SAME_DAY_SECONDS = 12 * 3_600.0
 
 
 def section(text: str) -> Block:
@@ -91,9 +93,9 @@ def _scope(facts: IncidentFacts) -> str:
     parts = [part for service in (facts.map.services if facts.map else ())[:1] if (part := _magnitude(service))]
     if facts.state == "resolved" and facts.resolved_at is not None:
         minutes = max(0, round((facts.resolved_at - facts.opened_at) / 60))
-        parts = [f"{date(facts.opened_at)} to {date(facts.resolved_at)} ({minutes} min)"]
+        parts = [f"{clock(facts.opened_at, facts)} to {clock(facts.resolved_at, facts)} ({minutes} min)"]
     else:
-        parts.append(f"since {date(facts.opened_at)}")
+        parts.append(f"since {clock(facts.opened_at, facts)}")
     named = []
     for one in facts.sources:
         count = one.number or f"×{one.firing or one.total}"
@@ -137,7 +139,9 @@ def _radius(found: MapFacts) -> str:
     if not total:
         return "*Hit now*: nobody is known to depend on it"
     hit = f"*Hit now* {found.hit_count} of {total}" + _listed(found.hit, found.hit_count)
-    risk = f"*At risk* {found.at_risk_count}" + _listed(found.at_risk, found.at_risk_count)
+    risk = (
+        f"*At risk* {found.at_risk_count}" + _listed(found.at_risk, found.at_risk_count) if found.at_risk_count else ""
+    )
     users = _listed(found.entry_points, len(found.entry_points))
     return "    ".join(part for part in (hit, risk, f"*Users come in at*{users}" if users else "") if part)
 
@@ -185,7 +189,7 @@ def _footer(facts: IncidentFacts) -> str:
         parts.append(freshness(facts.map.layers))
         if facts.map.reporters:
             parts.append(coverage_words(facts.map.reporting, facts.map.reporters, facts.map.silent))
-    return " · ".join([*parts, f"updated {date(facts.updated_at)}"])
+    return " · ".join([*parts, f"updated {clock(facts.updated_at, facts)}"])
 
 
 def freshness(layers: Mapping[str, float]) -> str:
@@ -212,6 +216,13 @@ def forwarded(alerts: Sequence[Alert], why: str) -> Message:
     lines = titles + ([f"and {more} more"] if more > 0 else []) or ["a delivery that could not be read"]
     plain = words.render("incident_plain.txt.j2", why=escape(why)).strip()
     return _message("🔴 Alert", [section("🔴 " + "\n".join([*lines, plain]))], [*lines, plain])
+
+
+def clock(at: float, facts: IncidentFacts) -> str:
+    """A time as the reader's own clock shows it; with the day only where that is not the day the message speaks of."""
+    if facts.updated_at - at >= _SAME_DAY_SECONDS:
+        return date(at)
+    return date(at, datetime.fromtimestamp(at, UTC).strftime("%H:%M UTC"), "{time}")
 
 
 # -- small words -----------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from bot.enrich.answers import iso
 from bot.enrich.view import MapView
 from bot.errors import DeliveryError
 from bot.ingest import SourceStats
-from bot.slack.send import Sink
+from bot.slack.ports import Sink
 from bot.storage.alert_store import AlertStore
 from bot.storage.database import Database, DatabaseUnavailable
 from bot.storage.outbox_store import OutboxStore

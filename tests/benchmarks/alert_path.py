@@ -21,8 +21,9 @@ import aiohttp
 from aiohttp import web
 
 from tests.benchmarks import big_map
-from tests.kit.alerts import alertmanager
+from tests.kit.alerts import alertmanager, rfc3339
 from tests.kit.bots import REPOSITORY, alertmanager_headers, free_port, slack_environment, start_process, until
+from tests.kit.processes import alertmanager as alertmanager_process
 
 ALERTS = 600
 RATE = 20.0
@@ -58,7 +59,7 @@ async def _measure(base: Path, edges: list[tuple[str, str]], slack_url: str, log
             hubs = [name for name, _ in Counter(callees).most_common(20)]
             await _queries(session, random.Random(1).sample(callees, QUERIES), "random services")
             await _queries(session, hubs * 10, "the 20 biggest hubs")
-            await _alerts(session, random.Random(2).sample(callees, ALERTS), log)
+            await _alerts(session, random.Random(2).sample(sorted(set(callees)), ALERTS), log)
         memory = int(
             next(
                 line for line in Path(f"/proc/{bot.process.pid}/status").read_text().splitlines() if "VmRSS" in line

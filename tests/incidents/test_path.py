@@ -33,7 +33,10 @@ async def learn(session: aiohttp.ClientSession, failing: bool = True) -> None:
 
     async def known() -> bool:
         async with session.get("/api/v1/services/ledger/dependents") as answer:
-            return answer.status == 200 and bool((await answer.json())["total"] == 3)
+            if answer.status != 200 or (await answer.json())["total"] != 3:
+                return False
+        rates = (await get(session, "/api/v1/services/ledger"))["rates"]
+        return bool(rates["error_rate"]) is failing
 
     await until(known, "the chain was not learnt")
 

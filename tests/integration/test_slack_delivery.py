@@ -92,7 +92,11 @@ async def test_a_revoked_token_loses_nothing_and_shows_in_doctor(tmp_path: Path)
                 return any("token_revoked" in problem for problem in (await answer.json())["problems"])
 
         await until(noticed, "doctor does not say that the token is revoked")
-        assert (await running.outbox.backlog())[0] == 1
+
+        async def waits() -> bool:
+            return (await running.outbox.backlog())[0] == 1
+
+        await until(waits, "the message does not wait in the outbox")
         assert slack.messages("incidents") == []
 
 

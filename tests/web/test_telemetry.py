@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import time
 from pathlib import Path
@@ -165,7 +166,10 @@ async def test_a_bad_body_is_refused_with_a_status_that_says_why(
 
 
 async def test_a_body_over_the_limit_is_refused_by_its_declared_length(tmp_path: Path) -> None:
-    async with bot(tmp_path) as (_, session), session.post("/v1/traces", data=bytes(BODY_LIMIT + 1), headers=PROTOBUF) as answer:
+    async with (
+        bot(tmp_path) as (_, session),
+        session.post("/v1/traces", data=io.BytesIO(bytes(BODY_LIMIT + 1)), headers=PROTOBUF) as answer,
+    ):
         assert answer.status == 413
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import gzip
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -107,7 +108,10 @@ async def test_a_signed_but_broken_body_is_400_and_writes_nothing(tmp_path: Path
 
 
 async def test_a_body_over_the_limit_is_413(tmp_path: Path) -> None:
-    async with bot(tmp_path) as (_, session), session.post(DOOR, data=bytes(9 * 1024 * 1024), headers=alertmanager_headers()) as answer:
+    async with (
+        bot(tmp_path) as (_, session),
+        session.post(DOOR, data=io.BytesIO(bytes(9 * 1024 * 1024)), headers=alertmanager_headers()) as answer,
+    ):
         assert answer.status == 413
 
 
