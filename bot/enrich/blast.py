@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from bot.enrich.health import NOW_SECONDS, edge_rates, failing_services
 from bot.enrich.view import MapView
-from bot.graph.walk import EdgeFilter, Reach, dependents
+from bot.graph.walk import MAX_REACHED, EdgeFilter, Reach, dependents
 from bot.layers.windows import minute_of
 from bot.model import WINDOW_SECONDS, Kind, Owner
 
@@ -91,14 +91,22 @@ class BlastRadius:
 
 
 def blast_radius(
-    view: MapView, roots: Sequence[str], now: float, depth: int | None = None, usable: EdgeFilter | None = None
+    view: MapView,
+    roots: Sequence[str],
+    now: float,
+    depth: int | None = None,
+    usable: EdgeFilter | None = None,
+    limit: int = MAX_REACHED,
 ) -> BlastRadius:
     """Transitive dependents of `roots`: hit first, entry points first among equals, then tier, expected impact, nearness, name."""
-    reach = dependents(view.graph, roots, depth, usable)
+    reach = dependents(view.graph, roots, depth, usable, limit)
     why = _hit(view, reach, now)
     # The walk already goes by nearness and name, so only those that may come before that order are ranked one by one, and
     # call ratios are worked out for those that can come out on top: a hub has thousands of dependents.
-    special = [one for one in reach.found if one in why or view.is_entry_point(one) or _tier(view, one)]
+    entries, catalogued = view.graph.entries, bool(view.catalog.entries)
+    special = [
+        one for one in reach.found if one in why or one in entries or (catalogued and view.entry(one) is not None)
+    ]
     marked = set(special)
     special.sort(key=lambda one: _rank(view, one, why))
     ordered = special + [one for one in reach.found if one not in marked]

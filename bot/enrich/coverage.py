@@ -27,18 +27,11 @@ class Coverage:
 
 def coverage(view: MapView, services: Collection[str], now: float) -> Coverage:
     """Coverage of a set of services at `now`; those that only their callers see (databases, hosts) are not counted."""
-    reporters = 0
-    silent: list[tuple[str, float]] = []
-    for service in services:
-        seen = view.graph.reported(service)
-        if seen is None:
-            continue
-        reporters += 1
-        if now - seen > REPORTING_SECONDS:
-            silent.append((service, now - seen))
+    reporters = view.graph.reporters(services)
+    silent = [(service, now - seen) for service, seen in reporters if now - seen > REPORTING_SECONDS]
     return Coverage(
-        services=reporters,
-        reporting=reporters - len(silent),
+        services=len(reporters),
+        reporting=len(reporters) - len(silent),
         silent=tuple(heapq.nsmallest(_SILENT_LISTED, silent, key=lambda one: (-one[1], one[0]))),
         layers={layer.value: max(0.0, now - last) for layer, last in sorted(view.heard.items())},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import islice
 from typing import Any
 
 from bot.enrich.blast import blast_radius
@@ -12,6 +13,9 @@ from bot.enrich.health import edge_rates, service_rates
 from bot.enrich.owners import ownership
 from bot.enrich.view import MapView
 from bot.model import Owner
+
+RADIUS_LIMIT = 2_000
+"""A message counts no further: beyond the nearest two thousand dependents nobody reads on, and it must come at once."""
 
 _LISTED = 10
 _OWNERS_LISTED = 4
@@ -81,7 +85,8 @@ def read_map(
 ) -> MapFacts:
     """The map's answer for the failing `services` (ids on the map); `unknown` are names it has not, with the closest it has."""
     known = [service for service in services if service in view.graph]
-    radius = blast_radius(view, known, now)
+    usable = None if view.graph.all_shown else view.graph.shown
+    radius = blast_radius(view, known, now, usable=usable, limit=RADIUS_LIMIT)
     around = coverage(view, [*known, *radius.ranked], now)
     first = view.entry(known[0]) if known else None
     calls = _failing_calls(view, known, now, onset)
@@ -95,7 +100,7 @@ def read_map(
         hit_count=len(radius.hit),
         at_risk=radius.at_risk[:_LISTED],
         at_risk_count=len(radius.at_risk),
-        entry_points=tuple(one for one in radius.ranked if view.is_entry_point(one))[:_LISTED],
+        entry_points=tuple(islice((one for one in radius.ranked if view.is_entry_point(one)), _LISTED)),
         failing_calls=calls,
         owners=_owners(view, [*known, *dict.fromkeys(call.callee for call in calls), *unknown]),
         reporting=around.reporting,

@@ -11,6 +11,7 @@ from bot.layers.windows import Windows
 from bot.model import EdgeKey, Layer, Tally
 
 # Where several layers count the same calls, one is believed: metrics count every call, traces a sample of them.
+_ENTRIES_REMEMBERED = 200_000
 _COUNTING_LAYERS = (Layer.IPC, Layer.TRACE)
 
 
@@ -25,6 +26,7 @@ class MapView:
     """Per layer, when it last sent anything (epoch s)."""
     firing: dict[str, float] = field(default_factory=dict)
     """Services with an alert firing now, and since when (epoch s)."""
+    _entries: dict[str, CatalogEntry | None] = field(default_factory=dict)
 
     def counts(self, edge: EdgeKey, since: float, until: float) -> Tally:
         """Counts on one edge over the windows that start in `[since, until)`, from the layer that counts best."""
@@ -56,8 +58,14 @@ class MapView:
         return None
 
     def entry(self, service: str) -> CatalogEntry | None:
-        """What the catalogue says of a service."""
-        return self.catalog.entry(service)
+        """What the catalogue says of a service. Remembered: an answer on a hub asks for thousands."""
+        if not self.catalog.entries:
+            return None
+        if service not in self._entries:
+            if len(self._entries) >= _ENTRIES_REMEMBERED:
+                self._entries.clear()
+            self._entries[service] = self.catalog.entry(service)
+        return self._entries[service]
 
     def is_entry_point(self, service: str) -> bool:
         """Whether users come in here: said by the catalogue, or seen as requests from outside every known service."""

@@ -97,12 +97,14 @@ class LiveGraph:
         """Put a service on the map or learn more about it; False where the cap refuses it."""
         known = self._graph.nodes.get(node.id)
         if known is not None:
-            known["node"] = known["node"].merged(node)
+            if known["node"].kind is not node.kind:
+                known["node"] = known["node"].merged(node)
+                known["reports"] = known["node"].kind in _REPORTING_KINDS
             return True
         if self._graph.number_of_nodes() >= self._max_services:
             self.dropped["service cap"] += 1
             return False
-        self._graph.add_node(node.id, node=node, last_seen=0.0)
+        self._graph.add_node(node.id, node=node, last_seen=0.0, reports=node.kind in _REPORTING_KINDS)
         self.names.add(node)
         return True
 
@@ -218,11 +220,11 @@ class LiveGraph:
         """All edges with each layer's part."""
         return iter(self._graph.edges(data="layers"))
 
-    def callers(self, service: str) -> Iterable[str]:
+    def callers(self, service: str) -> Mapping[str, object]:
         """Direct dependents, the service itself included where it calls itself."""
         return self._pred[service]
 
-    def callees(self, service: str) -> Iterable[str]:
+    def callees(self, service: str) -> Mapping[str, object]:
         """Direct dependencies, the service itself included where it calls itself."""
         return self._succ[service]
 
@@ -250,12 +252,17 @@ class LiveGraph:
         """When anything was last seen of a service, on any edge in either direction; 0 where never."""
         return float(self._graph.nodes[service]["last_seen"])
 
-    def reported(self, service: str) -> float | None:
-        """When a service that sends telemetry itself was last seen; None for one that only its callers see, or nobody."""
-        data = self._graph._node.get(service)  # type: ignore[attr-defined]
-        if data is None or data["node"].kind not in _REPORTING_KINDS:
-            return None
-        return float(data["last_seen"])
+    def reporters(self, services: Iterable[str]) -> list[tuple[str, float]]:
+        """Of `services`, those that send telemetry themselves, and when each was last seen. (A database, or a host
+        somewhere else, is only ever seen by its callers.)"""
+        nodes: dict[str, dict[str, Any]] = self._graph._node  # type: ignore[attr-defined]
+        found = ((service, nodes[service]) for service in services if service in nodes)
+        return [(service, data["last_seen"]) for service, data in found if data["reports"]]
+
+    @property
+    def entries(self) -> Mapping[str, Sighted]:
+        """Services where requests come in from outside, and when they did."""
+        return self._entries
 
     def shown(self, caller: str, callee: str) -> bool:
         """Whether an edge is above the display threshold, as of the last `sweep`."""

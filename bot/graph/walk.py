@@ -44,26 +44,32 @@ EdgeFilter = Callable[[str, str], bool]
 
 
 def dependents(
-    graph: LiveGraph, start: Iterable[str], depth: int | None = None, usable: EdgeFilter | None = None
+    graph: LiveGraph,
+    start: Iterable[str],
+    depth: int | None = None,
+    usable: EdgeFilter | None = None,
+    limit: int = MAX_REACHED,
 ) -> Reach:
-    """Transitive callers: who needs `start`. `depth` in hops, None for all."""
-
+    """Transitive callers: who needs `start`. `depth` in hops, None for all; the nearest `limit` at most."""
     if usable is None:
-        return _reach(start, graph.callers, depth)
-    return _reach(start, lambda service: [one for one in graph.callers(service) if usable(one, service)], depth)
+        return _reach(start, graph.callers, depth, limit)
+    return _reach(start, lambda service: [one for one in graph.callers(service) if usable(one, service)], depth, limit)
 
 
 def dependencies(
-    graph: LiveGraph, start: Iterable[str], depth: int | None = None, usable: EdgeFilter | None = None
+    graph: LiveGraph,
+    start: Iterable[str],
+    depth: int | None = None,
+    usable: EdgeFilter | None = None,
+    limit: int = MAX_REACHED,
 ) -> Reach:
-    """Transitive callees: what `start` needs. `depth` in hops, None for all."""
-
+    """Transitive callees: what `start` needs. `depth` in hops, None for all; the nearest `limit` at most."""
     if usable is None:
-        return _reach(start, graph.callees, depth)
-    return _reach(start, lambda service: [one for one in graph.callees(service) if usable(service, one)], depth)
+        return _reach(start, graph.callees, depth, limit)
+    return _reach(start, lambda service: [one for one in graph.callees(service) if usable(service, one)], depth, limit)
 
 
-def _reach(start: Iterable[str], neighbours: Callable[[str], Iterable[str]], depth: int | None) -> Reach:
+def _reach(start: Iterable[str], neighbours: Callable[[str], Iterable[str]], depth: int | None, limit: int) -> Reach:
     """Breadth first, so that each service is reached by a shortest way; among equals the first by name."""
     starts = tuple(dict.fromkeys(start))
     seen = set(starts)
@@ -74,13 +80,12 @@ def _reach(start: Iterable[str], neighbours: Callable[[str], Iterable[str]], dep
         hops += 1
         reached: dict[str, str] = {}
         for service in frontier:
-            for other in neighbours(service):
-                if other not in seen:
-                    seen.add(other)
-                    reached[other] = service
+            if fresh := [other for other in neighbours(service) if other not in seen]:
+                seen.update(fresh)
+                reached.update(dict.fromkeys(fresh, service))
         frontier = sorted(reached)
         for service in frontier:
-            if len(found) >= MAX_REACHED:
+            if len(found) >= limit:
                 return Reach(starts, found, truncated=True)
             found[service] = Reached(service, hops, reached[service])
     return Reach(starts, found)

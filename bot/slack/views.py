@@ -136,11 +136,14 @@ def _reading(facts: IncidentFacts) -> list[str]:
 
 def _radius(found: MapFacts) -> str:
     total = found.hit_count + found.at_risk_count
+    beyond = "+" if found.truncated else ""
     if not total:
         return "*Hit now*: nobody is known to depend on it"
-    hit = f"*Hit now* {found.hit_count} of {total}" + _listed(found.hit, found.hit_count)
+    hit = f"*Hit now* {found.hit_count} of {total}{beyond}" + _listed(found.hit, found.hit_count)
     risk = (
-        f"*At risk* {found.at_risk_count}" + _listed(found.at_risk, found.at_risk_count) if found.at_risk_count else ""
+        f"*At risk* {found.at_risk_count}{beyond}" + _listed(found.at_risk, found.at_risk_count)
+        if found.at_risk_count
+        else ""
     )
     users = _listed(found.entry_points, len(found.entry_points))
     return "    ".join(part for part in (hit, risk, f"*Users come in at*{users}" if users else "") if part)
