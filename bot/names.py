@@ -11,7 +11,7 @@ import hashlib
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 
 from rapidfuzz import fuzz, process
@@ -21,8 +21,10 @@ from bot.model import Kind, Node
 
 MAX_ID = 200
 """Longest service id. A longer one keeps its start and gets a hash of the whole, so that two long names stay two."""
+_MAX_RAW = 1_000  # read of a name before it is cleaned: normalising marks takes time in the square of their number
 
-_CLUSTER_DNS = re.compile(r"^(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(?:\..+)?$")
+# A pod behind a headless service has its own name before the service's (kubernetes.io, DNS for Services and Pods).
+_CLUSTER_DNS = re.compile(r"^(?:[^.]+\.)?(?P<name>[^.]+)\.(?P<namespace>[^.]+)\.svc(?:\..+)?$")
 _RESERVED = re.compile(r"[@()]")
 _PORT = re.compile(r":\d{1,5}$")
 # Kubernetes makes its suffixes from an alphabet without vowels and look-alikes (apimachinery util/rand).
@@ -36,7 +38,9 @@ def clean(text: str) -> str:
     """Lower case, compatibility-normalised, without control characters, bidirectional marks or outer white space."""
     if text.isascii() and text.isprintable():
         return text.strip().lower()
-    return " ".join(printable(unicodedata.normalize("NFKC", text)).split()).lower()
+    # Normalised again at the end: a capital and its mark may be two characters where the small letter has one for both.
+    plain = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", printable(text)).lower())
+    return " ".join(plain.split())
 
 
 def printable(text: str) -> str:
@@ -48,26 +52,27 @@ def printable(text: str) -> str:
     )
 
 
-def _bounded(identifier: str) -> str:
-    """At most `MAX_ID` characters, the same for the same text, different for different texts."""
-    if len(identifier) <= MAX_ID:
-        return identifier
-    digest = hashlib.blake2b(identifier.encode(), digest_size=6).hexdigest()
-    return f"{identifier[: MAX_ID - 13]}~{digest}"
+def _bounded(text: str, limit: int = MAX_ID) -> str:
+    """At most `limit` characters, the same for the same text, different for different texts."""
+    if len(text) <= limit:
+        return text
+    digest = hashlib.blake2b(text.encode(errors="surrogatepass"), digest_size=6).hexdigest()
+    return f"{text[: limit - 13]}~{digest}"
 
 
 def service(name: str, namespace: str = "", environment: str = "", kind: Kind = Kind.SERVICE) -> Node | None:
     """The node for an explicitly named service; None where nothing is left of the name.
 
-    `name.namespace` where a namespace is known, `@environment` where one is given (design: service id). `@` and
-    parentheses in a name become `_`: the first divides off the environment, the second mark pseudo-callers.
+    `name.namespace` where a namespace is known and the name does not end in it, `@environment` where one is given
+    (design: service id). `@` and parentheses become `_`: the first divides off the environment, the second mark
+    pseudo-callers.
     """
-    return _service(_bounded(name), _bounded(namespace), _bounded(environment), kind)
+    make = _known_service if max(len(name), len(namespace), len(environment)) <= MAX_ID else _service
+    return make(_bounded(name, _MAX_RAW), _bounded(namespace, _MAX_RAW), _bounded(environment, _MAX_RAW), kind)
 
 
-@lru_cache(maxsize=65_536)
 def _service(name: str, namespace: str, environment: str, kind: Kind) -> Node | None:
-    parts = [_RESERVED.sub("_", clean(part)) for part in (name, namespace, environment)]
+    parts = [_bounded(_RESERVED.sub("_", clean(part))) for part in (name, namespace, environment)]
     if not parts[0]:
         return None
     identifier = parts[0]
@@ -78,6 +83,9 @@ def _service(name: str, namespace: str, environment: str, kind: Kind) -> Node | 
     return Node(_bounded(identifier), kind, *parts)
 
 
+_known_service = lru_cache(maxsize=65_536)(_service)
+
+
 def from_host(host: str, environment: str = "", kind: Kind | None = None) -> Node | None:
     """The node behind a host name or address a caller dialled; None where it identifies nobody.
 
@@ -85,10 +93,10 @@ def from_host(host: str, environment: str = "", kind: Kind | None = None) -> Nod
     the usual internal suffixes is an external host. A private address or this very host (`localhost`) names nobody:
     attribution by address is the network layer's work, and a guess here would merge every service's own localhost.
     """
-    return _from_host(_bounded(host), environment, kind)
+    make = _known_host if max(len(host), len(environment)) <= MAX_ID else _from_host
+    return make(_bounded(host, _MAX_RAW), environment, kind)
 
 
-@lru_cache(maxsize=65_536)
 def _from_host(host: str, environment: str, kind: Kind | None) -> Node | None:
     text = clean(host).rstrip(".")
     if text.count(":") <= 1 or "]:" in text:  # a bare IPv6 address has colons but no port
@@ -101,12 +109,17 @@ def _from_host(host: str, environment: str, kind: Kind | None) -> Node | None:
     except ValueError:
         pass
     else:
+        # A socket that takes both families gives IPv4 peers as ::ffff:a.b.c.d.
+        address = getattr(address, "ipv4_mapped", None) or address
         return service(str(address), kind=kind or Kind.EXTERNAL) if address.is_global else None
     if match := _CLUSTER_DNS.match(text):
         return service(match["name"], match["namespace"], environment, kind or Kind.SERVICE)
     if "." not in text or text.rsplit(".", 1)[1] in _INTERNAL_SUFFIXES:
         return service(text, "", environment, kind or Kind.SERVICE)
     return service(text, kind=kind or Kind.EXTERNAL)
+
+
+_known_host = lru_cache(maxsize=65_536)(_from_host)
 
 
 def database(system: str, host: str = "", namespace: str = "", environment: str = "") -> Node | None:
@@ -149,49 +162,48 @@ class NameIndex:
 
     def __init__(self, aliases: Mapping[str, str] | None = None) -> None:
         self._by_text: dict[str, set[str]] = {}
-        self._ids: set[str] = set()
+        self._texts: dict[str, frozenset[str]] = {}
         self._aliases = {clean(alias): clean(target) for alias, target in (aliases or {}).items()}
 
     def __contains__(self, identifier: str) -> bool:
-        return identifier in self._ids
+        return identifier in self._texts
 
     def add(self, node: Node) -> None:
         """Make a node findable by its id, its id without environment, and its bare name."""
-        if node.id in self._ids:
+        if node.id in self._texts:
             return
-        self._ids.add(node.id)
-        for text in {node.id, bare(node.id), node.name}:
+        self._texts[node.id] = frozenset((node.id, bare(node.id), node.name))
+        for text in self._texts[node.id]:
             self._by_text.setdefault(text, set()).add(node.id)
 
     def discard(self, node: Node) -> None:
-        """Forget a node that left the map."""
-        self._ids.discard(node.id)
-        for text in {node.id, bare(node.id), node.name}:
-            holders = self._by_text.get(text, set())
+        """Forget a node that left the map, under whatever texts it was added: its description may have changed since."""
+        for text in self._texts.pop(node.id, ()):
+            holders = self._by_text[text]
             holders.discard(node.id)
             if not holders:
-                self._by_text.pop(text, None)
+                del self._by_text[text]
 
     def find(self, text: str) -> str | None:
         """The id for a text where exactly one service answers to it, else None."""
+        holders = self._holders(text)
+        return holders[0] if len(holders) == 1 else None
+
+    def _holders(self, text: str) -> Sequence[str]:
         wanted = clean(text)
         wanted = self._aliases.get(wanted, wanted)
-        if wanted in self._ids:
-            return wanted
-        holders = self._by_text.get(wanted, ())
-        return next(iter(holders)) if len(holders) == 1 else None
+        return (wanted,) if wanted in self._texts else sorted(self._by_text.get(wanted, ()))
 
     def resolve(self, text: str) -> str:
         """The id for a text. Raises `Ambiguous` where several answer to it, `NotFound` with suggestions where none does."""
-        found = self.find(text)
-        if found is not None:
-            return found
+        holders = self._holders(text)
+        if len(holders) == 1:
+            return holders[0]
         shown = clean(text)[:80]
-        holders = sorted(self._by_text.get(clean(text), ()))
         if holders:
             raise Ambiguous(f"{len(holders)} services are called {shown!r}: say which one.", tuple(holders[:10]))
-        suggestions = close_matches(text[:MAX_ID], self._ids)
+        suggestions = close_matches(text[:MAX_ID], self._texts)
         hint = f" Closest: {', '.join(suggestions)}." if suggestions else " The map is empty so far."
         raise NotFound(
-            f"No service called {shown!r} on the map.{hint if suggestions or not self._ids else ''}", suggestions
+            f"No service called {shown!r} on the map.{hint if suggestions or not self._texts else ''}", suggestions
         )
