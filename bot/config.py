@@ -39,11 +39,9 @@ def _comma_separated(value: object) -> object:
     return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
 
 
-def _split_secrets(value: object) -> object:
-    return tuple(SecretStr(part) for part in _comma_separated(value)) if isinstance(value, str) else value  # type: ignore[attr-defined]
-
-
-Secrets = Annotated[tuple[SecretStr, ...], BeforeValidator(_split_secrets)]
+# An empty secret is one that everybody knows.
+Secret = Annotated[SecretStr, Field(min_length=1)]
+Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_comma_separated)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
 
 
@@ -57,30 +55,32 @@ class ApiToken:
 
     @classmethod
     def parse(cls, text: str) -> ApiToken:
-        """Read `name:scope+scope:token`. Raises ValueError that names the token, never its secret."""
+        """Read `name:scope+scope:token`. Raises ValueError without a word of the text: any part of it may be the secret."""
         name, _, rest = text.partition(":")
         scopes_text, _, secret = rest.partition(":")
         scopes = frozenset(scopes_text.split("+")) if scopes_text else frozenset()
         if not name or not secret or not scopes or not scopes <= SCOPES:
-            raise ValueError(
-                f"token {name or '?'!r}: want name:scope+scope:token with scopes {', '.join(sorted(SCOPES))}"
-            )
+            raise ValueError(f"want name:scope+scope:token with scopes {', '.join(sorted(SCOPES))}")
         return cls(name, scopes, SecretStr(secret))
 
 
 def _parse_tokens(value: object) -> object:
     texts = _comma_separated(value)
-    return (
-        tuple(ApiToken.parse(text) if isinstance(text, str) else text for text in texts)
-        if isinstance(texts, tuple | list)
-        else value
-    )
+    return tuple(map(_token, range(1, len(texts) + 1), texts)) if isinstance(texts, tuple | list) else value
+
+
+def _token(position: int, given: object) -> object:
+    try:
+        return ApiToken.parse(given) if isinstance(given, str) else given
+    except ValueError as error:
+        raise ValueError(f"token {position}: {error}") from None
 
 
 class Settings(BaseModel):
     """Every setting. The field's description is the text of its row in the README's table."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True,
+                              allow_inf_nan=False)  # fmt: skip
 
     listen: str = Field("127.0.0.1:8080", description="`host:port` to listen on")
     database_url: SecretStr = Field(
@@ -89,10 +89,10 @@ class Settings(BaseModel):
     channel: str = Field("#incidents", description="Slack channel (id or name) for what no route claims")
     catalog: Path | None = Field(None, description="path of a `services.yaml` with owners, tiers and aliases")
 
-    slack_bot_token: SecretStr | None = Field(
+    slack_bot_token: Secret | None = Field(
         None, description="`xoxb-…`; none: messages go to the preview page; also `SLACK_BOT_TOKEN`"
     )
-    slack_signing_secret: SecretStr | None = Field(
+    slack_signing_secret: Secret | None = Field(
         None, description="verifies Slack's requests; none: `/slack/events` refuses all; also `SLACK_SIGNING_SECRET`"
     )
     slack_api_url: str = Field("https://slack.com/api/", description="where the Slack API is; also `SLACK_API_URL`")
@@ -136,11 +136,11 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Settings:
         host, port = self.host_port
-        if not host or not 0 <= port <= 65_535:
-            raise ValueError(f"listen: want host:port, not {self.listen!r}")
+        if not host or not 0 <= port <= 65_535 or (":" in host and not self.listen.startswith("[")):
+            raise ValueError(f"listen: want host:port or [IPv6]:port, not {self.listen!r}")
         scheme = self.database_url.get_secret_value().partition(":")[0].partition("+")[0]
         if scheme not in ("sqlite", "postgresql", "postgres"):
-            raise ValueError(f"database_url: want sqlite:///PATH or postgresql://…, not {scheme!r}")
+            raise ValueError("database_url: want sqlite:///PATH or postgresql://…")
         unknown = set(self.allow_unsigned) - set(ALERT_SOURCES)
         if unknown:
             raise ValueError(
@@ -154,7 +154,7 @@ class Settings(BaseModel):
     def host_port(self) -> tuple[str, int]:
         """Where to listen. IPv6 hosts are written `[::1]:8080`."""
         host, _, port = self.listen.rpartition(":")
-        return host.strip("[]"), int(port) if port.isdigit() else -1
+        return host.strip("[]"), int(port) if port.isascii() and port.isdigit() else -1
 
     def alert_secrets(self, source: str) -> tuple[str, ...]:
         """The secrets one alert source may use."""
@@ -179,14 +179,16 @@ def _from_environment(environ: Mapping[str, str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for field in Settings.model_fields:
         for name in _variables(field):
-            if environ.get(name):
-                found[field] = environ[name]
+            if value := environ.get(name, "").strip():
+                found[field] = value
                 break
             if path := environ.get(name + "_FILE"):
                 try:
                     found[field] = Path(path).read_text().strip()
                 except OSError as error:
                     raise ConfigError(f"{name}_FILE: cannot read {path}: {error.strerror}") from None
+                except UnicodeDecodeError:
+                    raise ConfigError(f"{name}_FILE: {path} is not a text") from None
                 break
     return found
 
