@@ -36,8 +36,8 @@ from bot.telemetry.spans import (
 )
 
 _ERROR = Status(code=Status.STATUS_CODE_ERROR).SerializeToString()
-_CACHED_BYTES = 4_000
-"""What is longer is worked out each time: caches are bounded in bytes, not only in entries."""
+_CACHED_RESOURCE, _CACHED_VALUES = 4_000, 1_000
+"""Bytes. What is longer is worked out each time: the caches are bounded in bytes, not only in entries."""
 _UNKNOWN = ""
 _READ = frozenset(semconv.PEER_KEYS)
 _Pairs = tuple[tuple[str, bytes], ...]
@@ -60,7 +60,7 @@ def decode_protobuf(body: bytes, now: float, oldest: float | None = MAX_AGE) -> 
     try:
         for resource_spans in Request.FromString(body).resource_spans:
             resource = resource_spans.resource
-            node, environment = (_reported if len(resource) <= _CACHED_BYTES else _reported.__wrapped__)(resource)
+            node, environment = (_reported if len(resource) <= _CACHED_RESOURCE else _reported.__wrapped__)(resource)
             reporter = _Reporter(batch.mention(node), environment, peers.setdefault(environment, {}))
             for scope_spans in resource_spans.scope_spans:
                 _add_spans(scope_spans.spans, reporter, batch, clock)
@@ -137,14 +137,13 @@ def _peer(span: Any, reporter: _Reporter, batch: SpanBatch) -> tuple[int, str | 
     pairs = tuple([(key, attributes[key]) for key in semconv.PEER_KEYS[span.kind] if key in attributes])
     if not pairs and span.kind >= CLIENT:
         pairs = tuple([(key, attributes[key]) for key in semconv.URL_KEYS if key in attributes])
-    known = _named if sum(len(value) for _, value in pairs) <= _CACHED_BYTES else _named.__wrapped__
+    known = _named if sum(len(value) for _, value in pairs) <= _CACHED_VALUES else _named.__wrapped__
     kind, node = known(span.kind, pairs, reporter.environment)
     peer = batch.mention(node)
     values = dict(pairs)
-    if values.keys() == {"server.address"}:
-        reporter.peers[values["server.address"]] = peer
-    elif "db.system.name" in values and values.keys() <= {"server.address", "db.system.name", "db.namespace"}:
-        reporter.peers[values.get("server.address"), values["db.system.name"], values.get("db.namespace")] = peer
+    address, system = values.get("server.address"), values.get("db.system.name")
+    if address is not None and values.keys() <= {"server.address", "db.system.name", "db.namespace"}:
+        reporter.peers[address if system is None else (address, system, values.get("db.namespace"))] = peer
     return kind, peer
 
 
