@@ -8,8 +8,8 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 import aiohttp
@@ -100,9 +100,10 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             lifetime=settings.trace_lifetime_seconds,
             max_spans=settings.trace_max_spans,
         )
-        ingest = Ingest(trace, view, maps, settings.span_max_age_seconds, await load(view, maps, time.time()))
+        with _sparing_the_collector():
+            stored = await load(view, maps, time.time())
+        ingest = Ingest(trace, view, maps, settings.span_max_age_seconds, stored)
         view.firing = await alerts.firing()
-        _spare_the_collector()
         log.info("map loaded", services=view.graph.service_count, edges=view.graph.edge_count)
 
         client: AsyncWebClient | None = None
@@ -167,7 +168,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         stack.push_async_callback(sender.drain, _SHUTDOWN_SECONDS)
         loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
         loops.every("write", 1.0, lambda: ingest.write(time.time()))
-        loops.every("expire", 60.0, lambda: _expire(settings, ingest, alerts))
+        loops.every("expire", 60.0, lambda: _expire(settings, ingest, alerts, view))
         loops.keep("alerts", worker.run)
         loops.keep("outbox", sender.run)
 
@@ -197,18 +198,24 @@ async def _listen(stack: AsyncExitStack, application: web.Application, settings:
     return f"http://{shown}:{bound[1]}"
 
 
-async def _expire(settings: Settings, ingest: Ingest, alerts: AlertStore) -> None:
+async def _expire(settings: Settings, ingest: Ingest, alerts: AlertStore, view: MapView) -> None:
     now = time.time()
     await ingest.expire(now, now - settings.window_retention_seconds, now - settings.edge_retention_seconds)
     await alerts.expire(now - _DELIVERY_RETENTION)
+    view.firing = await alerts.firing()
 
 
-def _spare_the_collector() -> None:
-    """Keep Python's cycle collector from walking the whole map: with 100,000 edges each walk would hold the event loop for
-    a quarter of a second. What is loaded stays for good, and what comes is looked at less often."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
+@contextmanager
+def _sparing_the_collector() -> Iterator[None]:
+    """Load without Python's cycle collector, and keep it off what was loaded: each of its walks over a map of 100,000 edges
+    would hold the event loop for a quarter of a second."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
+        gc.freeze()
+        gc.set_threshold(50_000, 20, 100)
 
 
 def _first_steps(settings: Settings) -> str:

@@ -24,7 +24,7 @@ from bot.errors import Overloaded
 from bot.graph.live import Sighted
 from bot.layers.trace import TraceLayer
 from bot.layers.windows import PendingWindows, slices
-from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Layer, LayerDelta, Node
+from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Layer, LayerDelta, Node, Tally
 from bot.storage.map_store import MapStore, StoredEdge
 from bot.telemetry.spans import SpanBatch
 
@@ -236,8 +236,11 @@ async def load(view: MapView, store: MapStore, now: float) -> set[str]:
         view.graph.restore(found.layer, found.edge, Sighted(found.first_seen, found.last_seen, found.interval))
         view.heard[found.layer] = max(view.heard.get(found.layer, 0.0), found.last_seen)
     for layer, windows in view.windows.items():
+        minutes: dict[int, list[tuple[EdgeKey, Tally]]] = {}
         async for start, edge, tally in store.windows(layer, now - 3_600 - WINDOW_SECONDS):
-            windows.remember(start, [(edge, tally)])
+            minutes.setdefault(start, []).append((edge, tally))
+        for start, counts in minutes.items():
+            windows.remember(start, counts)
     for _ in view.graph.sweep(now, before=0.0):
         pass
     return stored

@@ -5,7 +5,7 @@ Every answer is JSON-able and carries `as_of` (ISO 8601) and `coverage`. Lists a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -38,6 +38,11 @@ class Query:
     min_confidence: float | None = None
     hidden: bool = False
 
+    @property
+    def scoped(self) -> bool:
+        """Whether only services of some tier or domain are wanted."""
+        return bool(self.tier or self.domain)
+
 
 def iso(at: float) -> str:
     """Epoch seconds as ISO 8601 UTC, to the second."""
@@ -48,7 +53,7 @@ def services(view: MapView, now: float, query: Query, text: str = "") -> Json:
     """All services by id; `text` keeps those with it in their id."""
     wanted = text.strip().lower()
     ids = sorted(service for service in view.graph.services() if wanted in service)
-    kept = [service for service in ids if _in_scope(view, service, query)]
+    kept = [service for service in ids if _in_scope(view, service, query)] if query.scoped else ids
     failing = failing_services(view, now)
     return _listing(view, kept, now, query, lambda service: _summary(view, service, failing))
 
@@ -83,7 +88,7 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
 def dependents(view: MapView, identifier: str, now: float, query: Query) -> Json:
     """The blast radius of one service, ranked."""
     radius = blast_radius(view, [identifier], now, query.depth, _usable(view, now, query))
-    kept = [one for one in radius.ranked if _in_scope(view, one, query)]
+    kept = [one for one in radius.ranked if _in_scope(view, one, query)] if query.scoped else radius.ranked
     answer = _listing(view, kept, now, query, lambda one: _dependent(radius.describe(one)))
     return answer | {
         "id": identifier,
@@ -97,7 +102,7 @@ def dependencies_of(view: MapView, identifier: str, now: float, query: Query) ->
     """What one service needs, nearest first; `state` is `failing` or `ok`."""
     reach = dependencies(view.graph, [identifier], query.depth, _usable(view, now, query))
     failing = failing_services(view, now)
-    kept = [one for one in reach.found.values() if _in_scope(view, one.id, query)]
+    kept = [one for one in reach.found.values() if not query.scoped or _in_scope(view, one.id, query)]
 
     def item(one: Any) -> Json:
         # The walk leads back to the start; an answer's path runs along the calls, so it is turned round.
@@ -169,7 +174,7 @@ def coverage_json(found: Coverage) -> Json:
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _frame(view: MapView, concerned: set[str], now: float) -> Json:
+def _frame(view: MapView, concerned: Collection[str], now: float) -> Json:
     return {"as_of": iso(now), "coverage": coverage_json(coverage(view, concerned, now))}
 
 
@@ -188,7 +193,7 @@ def _listing(
         "items": [item(one) for one in page],
         "total": len(found),
         "next_cursor": str(end) if end < len(found) else None,
-    } | _frame(view, {name(one) for one in found}, now)
+    } | _frame(view, [name(one) for one in found], now)
 
 
 def _offset(cursor: str) -> int:
@@ -214,8 +219,6 @@ def _usable(view: MapView, now: float, query: Query) -> EdgeFilter | None:
 
 
 def _in_scope(view: MapView, identifier: str, query: Query) -> bool:
-    if not query.tier and not query.domain:
-        return True
     entry = view.entry(identifier)
     return entry is not None and query.tier in ("", entry.tier) and query.domain in ("", entry.domain)
 

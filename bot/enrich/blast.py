@@ -13,7 +13,7 @@ from bot.layers.windows import minute_of
 from bot.model import WINDOW_SECONDS, Kind, Owner
 
 _ASYNCHRONOUS_DAMPING = 0.5
-_SHARES_COMPUTED = 200
+_SHARES_COMPUTED = 100
 _NO_TIER = "~"  # sorts after every tier a catalogue may use
 
 
@@ -103,12 +103,10 @@ def blast_radius(
     why = _hit(view, reach, now)
     # The walk already goes by nearness and name, so only those that may come before that order are ranked one by one, and
     # call ratios are worked out for those that can come out on top: a hub has thousands of dependents.
-    entries, catalogued = view.graph.entries, bool(view.catalog.entries)
-    special = [
-        one for one in reach.found if one in why or one in entries or (catalogued and view.entry(one) is not None)
-    ]
-    marked = set(special)
-    special.sort(key=lambda one: _rank(view, one, why))
+    marked = (why.keys() | view.graph.entries.keys()) & reach.found.keys()
+    if view.catalog.entries:
+        marked |= {one for one in reach.found if view.entry(one) is not None}
+    special = sorted(marked, key=lambda one: (*_rank(view, one, why), reach.found[one].hops, one))
     ordered = special + [one for one in reach.found if one not in marked]
     head = ordered[:_SHARES_COMPUTED]
     shares = {one: _share(view, reach.path(one))[0] or 0.0 for one in head}

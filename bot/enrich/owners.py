@@ -9,6 +9,7 @@ from bot.graph.walk import dependents
 from bot.model import Owner
 
 _NEAREST_HOPS = 3
+_NEAREST_LOOKED_AT = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,8 +26,8 @@ def ownership(view: MapView, service: str) -> Ownership:
     entry = view.entry(service)
     if entry is not None and entry.owner is not None:
         return Ownership(service, entry.owner)
-    if service in view.graph:
-        for other in dependents(view.graph, [service], _NEAREST_HOPS).found:
+    if service in view.graph and view.catalog.entries:
+        for other in dependents(view.graph, [service], _NEAREST_HOPS, limit=_NEAREST_LOOKED_AT).found:
             entry = view.entry(other)
             if entry is not None and entry.owner is not None:
                 return Ownership(service, None, (other, entry.owner))

@@ -67,13 +67,14 @@ class AlertWorker:
 
     async def run(self) -> None:
         """Work until cancelled. What a killed process left waiting is taken up first."""
+        self.waiting = await self._store.count_waiting()
         while True:
             self._wake.clear()
-            self.waiting = await self._store.count_waiting()
-            metrics.DELIVERIES_WAITING.set(self.waiting)
             deliveries = await self._store.waiting(_BATCH)
             for delivery in deliveries:
                 await self.work(delivery)
+                self.waiting = max(0, self.waiting - 1)
+                metrics.DELIVERIES_WAITING.set(self.waiting)
             if not deliveries:
                 await self._wake.wait()
 

@@ -155,8 +155,21 @@ class AlertPath:
             outcome.incident |= {"group_key": case.changed[0].group_key, "created_at": case.now}
         message = None if case.message is None else ("incident:{incident}:root", self.channel, case.message)
         await self.store.commit(outcome, message)
-        self.view.firing = await self.store.firing()
+        _note_firing(self.view.firing, case)
         return outcome.verdict
+
+
+def _note_firing(firing: dict[str, float], case: Case) -> None:
+    """Keep the list of firing services true to this incident. (A service that another incident holds, too, comes back with
+    the next full reading, see `bot.app`.)"""
+    since: dict[str, float] = {}
+    for stored in case.members:
+        if stored.service and stored.alert.status is not AlertStatus.RESOLVED:
+            since.setdefault(stored.service, stored.alert.starts_at)
+    for stored in case.members:
+        if stored.service not in since:
+            firing.pop(stored.service, None)
+    firing.update(since)
 
 
 def _spellings(hint: ServiceHint, environment: str) -> list[str]:

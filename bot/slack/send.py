@@ -140,6 +140,8 @@ class OutboxWorker:
 
     async def _posting_elsewhere(self, rows: Iterable[OutboxRow]) -> set[Lane]:
         """Lanes in which another worker has a post under way (or left one): the order is its to keep."""
+        if self._policy.sole_worker:
+            return set()
         due = {row.key for row in rows}
         return {_lane(row) for row in await self._outbox.unsettled() if row.ts is None and row.key not in due}
 
