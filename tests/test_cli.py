@@ -11,6 +11,7 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+import requests
 import responses
 
 from bot import __version__
@@ -169,7 +170,7 @@ def test_the_client_turns_problems_into_our_errors() -> None:
 
 @responses.activate
 def test_the_client_tries_again_where_nobody_answers_and_then_says_so() -> None:
-    responses.get("http://bot/x", body=responses.ConnectionError("refused"))
+    responses.get("http://bot/x", body=requests.ConnectionError("refused"))
 
     with pytest.raises(ConfigError, match="no bot answers at http://bot"):
         Client("http://bot").get("/x")

@@ -33,7 +33,7 @@ async def test_answers_have_the_shapes_others_rely_on(tmp_path: Path) -> None:
         one = await get(session, "/api/v1/services/payments")
         dependents = await get(session, "/api/v1/services/ledger/dependents")
         dependencies = await get(session, "/api/v1/services/web/dependencies")
-        path = await get(session, "/api/v1/path", **{"from": "web", "to": "ledger"})
+        path = await get(session, "/api/v1/path?from=web&to=ledger")
 
     assert one["id"] == "payments"
     assert set(one["callers"][0]) == EDGE_KEYS
@@ -114,7 +114,7 @@ async def test_there_is_no_path_where_nobody_calls(tmp_path: Path) -> None:
     async with bot(tmp_path) as (_, session):
         await learn(session, SHOP, 5)
 
-        assert (await get(session, "/api/v1/path", **{"from": "ledger", "to": "web"}))["items"] == []
+        assert (await get(session, "/api/v1/path", caller="ledger", callee="web"))["items"] == []
         assert "from=SERVICE" in (await get(session, "/api/v1/path", status=400))["detail"]
 
 

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
-from google.rpc.status_pb2 import Status as RpcStatus
+from google.rpc.status_pb2 import Status as RpcStatus  # type: ignore[import-untyped]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
@@ -200,7 +200,7 @@ async def test_hostile_names_stay_inert_and_bounded(tmp_path: Path) -> None:
             assert answer.status == 200
 
         async def all_there() -> bool:
-            return (await get(session, "/api/v1/services"))["total"] == len(hostile) + 1
+            return bool((await get(session, "/api/v1/services"))["total"] == len(hostile) + 1)
 
         await until(all_there, "not every service appeared")
         for one in (await get(session, "/api/v1/services"))["items"]:
