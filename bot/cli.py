@@ -98,7 +98,7 @@ def show(service: str, url: Url = "", token: Token = "", as_json: AsJson = False
     except NotFound as error:
         say({"error": str(error), "suggestions": list(error.suggestions)}, as_json, str(error))
         raise typer.Exit(1) from None
-    say(answer, as_json, plain(views.service(answer).text).replace("*", ""))
+    say(answer, as_json, plain(views.service(answer).text))
 
 
 @cli.command()

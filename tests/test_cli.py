@@ -147,7 +147,7 @@ def test_demo_once_posts_the_message_and_ends_with_0() -> None:
     assert found.returncode == 0, found.stderr
     told = json.loads(found.stdout)
     assert told["posted"] is True
-    assert told["text"].startswith("🔴 *payments* is failing")
+    assert told["text"].startswith("🔴 payments is failing")
     assert "payments → payments-db" in told["text"]
 
 

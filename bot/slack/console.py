@@ -11,6 +11,7 @@ from bot.model import Message
 from bot.slack.ports import Posted
 
 _DATE = re.compile(r"<!date\^(\d+)\^[^|>]*\|([^>]*)>")
+_MARKED = re.compile(r"(?<!\w)([*_])(?=\S)([^*\n]+?)(?<=\S)\1(?!\w)")
 _LINK = re.compile(r"<(https?://[^|>]+)\|([^>]+)>")
 
 
@@ -41,7 +42,8 @@ class ConsoleSink:
 
 
 def plain(text: str) -> str:
-    """mrkdwn as a terminal shows it: links spelt out, times as the reader's clock has them, entities undone."""
+    """mrkdwn as a terminal shows it: links spelt out, times in UTC, no bold and italic marks, entities undone."""
     text = _DATE.sub(lambda match: datetime.fromtimestamp(int(match[1]), UTC).strftime("%H:%M UTC"), text)
     text = _LINK.sub(r"\2 (\1)", text)
+    text = _MARKED.sub(r"\2", text)
     return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
