@@ -9,14 +9,18 @@ from bot.errors import BadRequest, TooLarge, UnsupportedMediaType
 BODY_LIMIT = 64 * 1024 * 1024
 """Largest body, after unpacking: what the OTLP specification recommends (opentelemetry-proto docs/specification.md)."""
 
+MAX_MEMBERS = 100
+"""Most gzip members in one body: each one costs a copy of what follows it, and a member of nothing is 20 bytes."""
+
 _GZIP, _ZLIB = 16 + zlib.MAX_WBITS, zlib.MAX_WBITS
 
 
 def unpack(body: bytes, encoding: str, limit: int = BODY_LIMIT) -> bytes:
     """The bytes behind a `Content-Encoding` of `gzip`, `deflate` or none.
 
-    Raises UnsupportedMediaType for another encoding, BadRequest for broken data, TooLarge past `limit` bytes; a bomb
-    costs at most `limit` bytes of memory.
+    Raises UnsupportedMediaType for another encoding, BadRequest for broken data or more than `MAX_MEMBERS` gzip members,
+    TooLarge past `limit` bytes; a bomb costs at most twice `limit` bytes of memory (the library gathers its output in
+    pieces, then joins them).
     """
     encoding = encoding.strip().lower()
     if encoding in ("", "identity"):
@@ -38,6 +42,8 @@ def unpack(body: bytes, encoding: str, limit: int = BODY_LIMIT) -> bytes:
             if not unpacker.eof:
                 raise BadRequest(f"the {encoding} data ends too early")
             parts.append(part)
+            if len(parts) > MAX_MEMBERS:
+                raise BadRequest(f"the {encoding} data has more than {MAX_MEMBERS} members")
             body = unpacker.unused_data
     except zlib.error as error:
         raise BadRequest(f"not {encoding} data: {error}") from None
