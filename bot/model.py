@@ -111,7 +111,7 @@ class Tally:
     @property
     def error_rate(self) -> float:
         """Share of calls that failed, 0..1; 0 where there were none."""
-        return min(1.0, self.errors / self.calls) if self.calls > 0 else 0.0
+        return min(1.0, max(0.0, self.errors / self.calls)) if self.calls > 0 else 0.0
 
 
 @dataclass(slots=True)
