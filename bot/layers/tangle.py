@@ -41,18 +41,21 @@ _NO_PARENT = (b"", NO_SPAN)
 def untangle(spans: TraceSpans) -> TraceSpans:
     """One span per key, each under its parent's key. Servers that share their client's id get `(id, endpoint)`."""
     nodes, rivals = _distinct(spans)
-    shared = {key[0] for key in nodes if isinstance(key, tuple)}
+    homes: dict[SpanKey, dict[Endpoint, SpanKey]] = {}  # client id -> where its servers ran -> their keys
+    for key in nodes:
+        if isinstance(key, tuple):
+            homes.setdefault(key[0], {})[key[1]] = key
     root = _root(nodes)
     for key, span in nodes.items():
         parent: SpanKey = span[PARENT]
         if isinstance(key, tuple):
             parent = key[0]
-        elif parent in shared or key in rivals:
-            # The server that runs where this span runs, rather than the client that shares its id. Of several spans
-            # with one id only the last is kept, but it stays where any of them belongs.
-            for same in (*rivals[key], span) if key in rivals else (span,):
-                if (place := (same[PARENT], _endpoint(same))) in nodes:
-                    parent = place
+        elif key in rivals:
+            # Of several spans with one id only the last is kept, but it stays where any of them belongs.
+            for same in (*rivals[key], span):
+                parent = homes.get(same[PARENT], {}).get(_endpoint(same), parent)
+        elif parent in homes:  # the server that runs where this span runs, rather than the client that shares its id
+            parent = homes[parent].get(_endpoint(span), parent)
         if parent not in nodes and root is not None and key != root and span[ENDPOINT] is not None:
             nodes[key] = root, *span[1:JOINED], ADOPTED
         elif parent is not span[PARENT]:
@@ -97,16 +100,12 @@ def _whole(parts: list[SpanTuple]) -> list[SpanTuple]:
 
 
 def _fused(parts: list[SpanTuple]) -> list[SpanTuple]:
-    """Parts of one side with one id, those of one place made one. OTLP knows no parts."""
+    """Parts of one side with one id, those of one place made one."""
     if len(parts) < 2:
         return parts
     spans: list[SpanTuple] = []
     for part in sorted(parts, key=_order):
-        if (
-            spans
-            and (spans[-1][ENDPOINT] is not None or part[ENDPOINT] is not None)
-            and all(a == b or not a or not b for a, b in zip(_endpoint(spans[-1]), _endpoint(part), strict=True))
-        ):
+        if spans and _at_one_place(spans[-1], part):
             spans[-1] = _merged(spans[-1], part)
         else:
             spans.append(part)
@@ -118,6 +117,20 @@ def _order(span: SpanTuple) -> tuple[object, ...]:
     name, ipv4, ipv6, port = _endpoint(span)
     first = span[KIND] == CLIENT and not span[JOINED]
     return not first, bool(name or ipv4 or ipv6 or port), not name, name, not ipv4, ipv4, not ipv6, ipv6, not port, port
+
+
+def _at_one_place(one: SpanTuple, other: SpanTuple) -> bool:
+    """Whether nothing speaks against both having run at one place. OTLP spans never come in parts."""
+    if one[ENDPOINT] is None and other[ENDPOINT] is None:
+        return False
+    name, ipv4, ipv6, port = _endpoint(one)
+    its_name, its_ipv4, its_ipv6, its_port = _endpoint(other)
+    return (
+        (name == its_name or not name or not its_name)
+        and (ipv4 == its_ipv4 or not ipv4 or not its_ipv4)
+        and (ipv6 == its_ipv6 or not ipv6 or not its_ipv6)
+        and (port == its_port or not port or not its_port)
+    )
 
 
 def _merged(one: SpanTuple, other: SpanTuple) -> SpanTuple:

@@ -14,6 +14,8 @@ from bot.model import WINDOW_SECONDS, EdgeKey, Layer, LayerDelta, Tally
 
 _Key = TypeVar("_Key", EdgeKey, str)
 
+_NOTHING = 1e-6  # what rounding leaves of scaled counts that were taken back
+
 PendingWindows = dict[int, dict[EdgeKey, Tally]]
 
 
@@ -66,8 +68,8 @@ class Windows:
 
     def _count(self, edge: EdgeKey, calls: float) -> None:
         """Keep the running totals of the minutes in memory, so that call ratios cost two look-ups."""
-        self._calls[edge] = self._calls.get(edge, 0.0) + calls
-        self._served[edge[1]] = self._served.get(edge[1], 0.0) + calls
+        _add(self._calls, edge, calls)
+        _add(self._served, edge[1], calls)
 
     def take_pending(self) -> PendingWindows:
         """Hand over everything not written yet. The caller gives it back with `restore` if the write fails."""
@@ -117,19 +119,16 @@ class Windows:
             if not too_old:
                 self.evicted += len(self._recent[minute])
             for edge, tally in self._recent.pop(minute).items():
-                self._discount(edge, tally.calls)
+                self._count(edge, -tally.calls)
             self._erring.pop(minute, None)
             self._inward.pop(minute, None)
 
-    def _discount(self, edge: EdgeKey, calls: float) -> None:
-        _subtract(self._calls, edge, calls)
-        _subtract(self._served, edge[1], calls)
 
-
-def _subtract(totals: dict[_Key, float], key: _Key, amount: float) -> None:
-    left = totals.get(key, 0.0) - amount
-    if left > 1e-6:
-        totals[key] = left
+def _add(totals: dict[_Key, float], key: _Key, amount: float) -> None:
+    """Add to a total, below zero too (a correction may outlive what it corrects); next to nothing is nothing."""
+    total = totals.get(key, 0.0) + amount
+    if abs(total) > _NOTHING:
+        totals[key] = total
     else:
         totals.pop(key, None)
 

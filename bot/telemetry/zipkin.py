@@ -9,6 +9,7 @@ service name is none, and a span is not its own parent: as in openzipkin/zipkin,
 
 from __future__ import annotations
 
+from binascii import unhexlify
 from typing import Any, Literal
 
 import msgspec
@@ -35,20 +36,19 @@ from bot.telemetry.spans import (
 )
 
 _KINDS = {None: LOCAL, "CLIENT": CLIENT, "SERVER": SERVER, "PRODUCER": PRODUCER, "CONSUMER": CONSUMER}
-_PEER_KINDS: dict[str | None, Kind] = {"PRODUCER": Kind.QUEUE, "CONSUMER": Kind.QUEUE}
-_NOWHERE: Endpoint = ("", "", "", 0)
+_MESSAGING = (PRODUCER, CONSUMER)
 _TRACE_DIGITS, _SPAN_DIGITS = 32, 16
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class _Local(msgspec.Struct, gc=False):
+class _Local(msgspec.Struct, frozen=True, gc=False):
     serviceName: str | None = None  # noqa: N815 - the names are Zipkin's
     ipv4: str | None = None
     ipv6: str | None = None
     port: int | None = None
 
 
-class _Remote(msgspec.Struct, gc=False):
+class _Remote(msgspec.Struct, frozen=True, gc=False):
     serviceName: str | None = None  # noqa: N815
 
 
@@ -80,40 +80,45 @@ class _Ids(dict[str, bytes]):
     def __init__(self, digits: int) -> None:
         super().__init__()
         self._digits = digits
+        self._zero = bytes(digits // 2)
 
     def __missing__(self, text: str) -> bytes:
         try:
-            found = bytes.fromhex(text.rjust(self._digits, "0"))
+            found = unhexlify(text if len(text) == self._digits else text.rjust(self._digits, "0"))
         except ValueError:
             found = b""
-        if len(text) > self._digits or 2 * len(found) != self._digits or not any(found):
-            found = b""  # fromhex skips white space, which makes an id too short
+        if len(found) != len(self._zero) or found == self._zero:
+            found = b""
         self[text] = found
         return found
 
 
-class _Places(dict[Endpoint, tuple[str | None, Endpoint]]):
-    """Local endpoint as sent -> the service that runs there, and the endpoint as it is compared."""
+class _Places(dict[_Local | None, tuple[str | None, Endpoint]]):
+    """Local endpoint -> the service that runs there, and the endpoint as it is compared."""
 
     def __init__(self, batch: SpanBatch) -> None:
         super().__init__()
         self._batch = batch
 
-    def __missing__(self, sent: Endpoint) -> tuple[str | None, Endpoint]:
-        name = sent[0].lower()
-        found = self[sent] = self._batch.mention(names.service(name)), (name, *sent[1:])
+    def __missing__(self, sent: _Local | None) -> tuple[str | None, Endpoint]:
+        here = sent or _Local()
+        name = (here.serviceName or "").lower()
+        endpoint = (name, here.ipv4 or "", here.ipv6 or "", here.port or 0)
+        found = self[sent] = self._batch.mention(names.service(name)), endpoint
         return found
 
 
-class _Peers(dict[tuple[str, Kind], str | None]):
-    """Name and kind of the other end -> its id."""
+class _Peers(dict[_Remote | None, str | None]):
+    """Remote endpoint -> the id of a node of this kind, None where it has no name."""
 
-    def __init__(self, batch: SpanBatch) -> None:
+    def __init__(self, batch: SpanBatch, kind: Kind) -> None:
         super().__init__()
         self._batch = batch
+        self._kind = kind
 
-    def __missing__(self, peer: tuple[str, Kind]) -> str | None:
-        found = self[peer] = self._batch.mention(names.service(peer[0], kind=peer[1]))
+    def __missing__(self, sent: _Remote | None) -> str | None:
+        name = (sent and sent.serviceName) or ""
+        found = self[sent] = self._batch.mention(names.service(name, kind=self._kind))
         return found
 
 
@@ -147,7 +152,7 @@ def _one_by_one(body: bytes, batch: SpanBatch) -> list[_Span]:
 
 def _add(spans: list[_Span], batch: SpanBatch, now_ns: int, clock: tuple[int, int]) -> None:
     trace_ids, span_ids = _Ids(_TRACE_DIGITS), _Ids(_SPAN_DIGITS)
-    places, peers = _Places(batch), _Peers(batch)
+    places, services, queues = _Places(batch), _Peers(batch, Kind.SERVICE), _Peers(batch, Kind.QUEUE)
     earliest, latest = clock
     last_trace = NO_TRACE
     found: TraceSpans = {}
@@ -165,17 +170,13 @@ def _add(spans: list[_Span], batch: SpanBatch, now_ns: int, clock: tuple[int, in
             reason = fault(trace_id, span_id) or ("parent id" if believable else "clock")
             batch.reject(reason, f"span {span.id[:16]!r} of trace {span.traceId[:32]!r}, timestamp {span.timestamp}")
             continue
-        here, remote = span.localEndpoint, span.remoteEndpoint
-        service, endpoint, peer = None, _NOWHERE, None
-        if here is not None:
-            service, endpoint = places[here.serviceName or "", here.ipv4 or "", here.ipv6 or "", here.port or 0]
-        if remote is not None and remote.serviceName:
-            peer = peers[remote.serviceName, _PEER_KINDS.get(span.kind, Kind.SERVICE)]
+        kind = _KINDS[span.kind]
+        service, endpoint = places[span.localEndpoint]
         made: SpanTuple = (
             b"" if parent_id == span_id else parent_id,
-            _KINDS[span.kind],
+            kind,
             service,
-            peer,
+            (queues if kind in _MESSAGING else services)[span.remoteEndpoint],
             span.tags is not None and span.tags.error is not msgspec.UNSET,
             start,
             span.duration * 1000 if span.duration else 0,
