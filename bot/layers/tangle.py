@@ -47,19 +47,20 @@ def untangle(spans: TraceSpans) -> TraceSpans:
             homes.setdefault(key[0], {})[key[1]] = key
     root = _root(nodes)
     for key, span in nodes.items():
-        parent: SpanKey = span[PARENT]
+        named, kind, service, peer, failed, start, duration, weight, endpoint, joined = span
+        parent: SpanKey = named
         if isinstance(key, tuple):
             parent = key[0]
         elif key in rivals:
             # Of several spans with one id only the last is kept, but it stays where any of them belongs.
             for same in (*rivals[key], span):
                 parent = homes.get(same[PARENT], {}).get(_endpoint(same), parent)
-        elif parent in homes:  # the server that runs where this span runs, rather than the client that shares its id
-            parent = homes[parent].get(_endpoint(span), parent)
-        if parent not in nodes and root is not None and key != root and span[ENDPOINT] is not None:
-            nodes[key] = root, *span[1:JOINED], ADOPTED
-        elif parent is not span[PARENT]:
-            nodes[key] = parent, *span[1:]
+        elif named in homes:  # the server that runs where this span runs, rather than the client that shares its id
+            parent = homes[named].get(endpoint or _endpoint(span), named)
+        if parent not in nodes and root is not None and key != root and endpoint is not None:
+            parent, joined = root, ADOPTED
+        if parent is not named:
+            nodes[key] = (parent, kind, service, peer, failed, start, duration, weight, endpoint, joined)
     return nodes
 
 
