@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import os
 import time
 import tracemalloc
 import zlib
@@ -63,7 +62,7 @@ def test_an_encoding_this_door_does_not_read_is_named_and_refused(encoding: str)
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "deflate"])
-@pytest.mark.parametrize("body", [b"spans", b"\x1f", b"\x1f\x8b\x08", os.urandom(100)])
+@pytest.mark.parametrize("body", [b"spans", b"\x1f", b"\x1f\x8b\x08", bytes(range(1, 101))])
 def test_bytes_that_are_not_what_they_say_are_refused(encoding: str, body: bytes) -> None:
     with pytest.raises(BadRequest):
         unpack(body, encoding)
