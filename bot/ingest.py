@@ -69,6 +69,7 @@ class Ingest:
         self._applied: OrderedDict[bytes, float] = OrderedDict()
         self._nodes: OrderedDict[str, Node] = OrderedDict()
         self._stored = stored
+        self._retracted: set[tuple[Layer, EdgeKey]] = set()
         self._layer_drops: Counter[str] = Counter()
         self._published: Counter[tuple[str, str]] = Counter()
 
@@ -142,8 +143,8 @@ class Ingest:
             windows.add(minute, shown, now)
             graph.see(delta.layer, minute, shown, now)
             for edge, tally in shown:
-                if tally.calls < 0 and windows.calls(edge) <= 0:
-                    graph.retract(delta.layer, edge)
+                if tally.calls < 0 and windows.calls(edge) <= 0 and graph.retract(delta.layer, edge, now - 3_600):
+                    self._retracted.add((delta.layer, edge))
             await asyncio.sleep(0)
 
     def _place(self, edge: EdgeKey) -> bool:
@@ -168,23 +169,33 @@ class Ingest:
                 windows.restore(pending)
                 raise
             self._stored.update(node.id for node in nodes)
+        await self._forget_retracted()
         metrics.WINDOWS_WRITTEN.inc(written)
         metrics.WINDOWS_DIRTY.set(self._pending_windows)
         return written
+
+    async def _forget_retracted(self) -> None:
+        """Take back on disk what was taken back on the map, unless it has been seen again since."""
+        gone = [(layer, edge) for layer, edge in self._retracted if self._sighted(layer, edge) is None]
+        if gone:
+            await self._store.forget(gone)
+        self._retracted.clear()
+
+    def _sighted(self, layer: Layer, edge: EdgeKey) -> Sighted | None:
+        """When a layer saw an edge, or an entry, as the map has it; None where it has not."""
+        caller, callee = edge
+        if caller == ENTRY:
+            return self._view.graph.entry(callee)
+        if caller in PSEUDO or not self._view.graph.networkx.has_edge(caller, callee):
+            return None
+        return self._view.graph.layers(caller, callee).get(layer)
 
     def _rows(self, layer: Layer, pending: PendingWindows) -> tuple[list[StoredEdge], list[Node]]:
         graph = self._view.graph
         edges: dict[EdgeKey, StoredEdge] = {}
         for minute, counts in pending.items():
             for edge in counts:
-                caller, callee = edge
-                if caller == ENTRY:
-                    seen = graph.entry(callee)
-                elif caller not in PSEUDO and graph.networkx.has_edge(caller, callee):
-                    seen = graph.layers(caller, callee).get(layer)
-                else:
-                    seen = None
-                seen = seen or Sighted(float(minute), float(minute + WINDOW_SECONDS))
+                seen = self._sighted(layer, edge) or Sighted(float(minute), float(minute + WINDOW_SECONDS))
                 edges[edge] = StoredEdge(layer, edge, seen.first_seen, seen.last_seen, seen.interval)
         ends = sorted({service for edge in edges for service in edge} - PSEUDO - self._stored)
         return list(edges.values()), [graph.node(service) for service in ends if service in graph]

@@ -169,18 +169,17 @@ class NameIndex:
         return identifier in self._texts
 
     def add(self, node: Node) -> None:
-        """Make a node findable by its id, its id without environment, and its bare name."""
-        if node.id in self._texts:
-            return
-        self._texts[node.id] = frozenset((node.id, bare(node.id), node.name))
-        for text in self._texts[node.id]:
+        """Make a node findable by its id, its id without environment, and its bare name; and by another one, told later."""
+        known = self._texts.get(node.id, frozenset())
+        self._texts[node.id] = known | {node.id, bare(node.id), node.name}
+        for text in self._texts[node.id] - known:
             self._by_text.setdefault(text, set()).add(node.id)
 
-    def discard(self, node: Node) -> None:
-        """Forget a node that left the map, under whatever texts it was added: its description may have changed since."""
-        for text in self._texts.pop(node.id, ()):
+    def discard(self, identifier: str) -> None:
+        """Forget a service that left the map, under whatever texts it was added."""
+        for text in self._texts.pop(identifier, ()):
             holders = self._by_text[text]
-            holders.discard(node.id)
+            holders.discard(identifier)
             if not holders:
                 del self._by_text[text]
 

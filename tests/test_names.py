@@ -371,7 +371,7 @@ def test_suggestions_are_the_same_whatever_order_they_are_known_in() -> None:
 def test_a_forgotten_service_is_found_no_more_under_any_name() -> None:
     payments = made("payments", "shop", "prod")
     index = index_of(payments)
-    index.discard(payments)
+    index.discard(payments.id)
 
     assert [index.find(text) for text in ("payments", "payments.shop", "payments.shop@prod")] == [None, None, None]
     assert payments.id not in index
@@ -380,17 +380,18 @@ def test_a_forgotten_service_is_found_no_more_under_any_name() -> None:
 def test_when_a_namesake_leaves_the_other_one_is_found() -> None:
     shop, billing = made("payments", "shop"), made("payments", "billing")
     index = index_of(shop, billing)
-    index.discard(billing)
+    index.discard(billing.id)
 
     assert index.find("payments") == "payments.shop"
 
 
-def test_a_service_described_anew_is_forgotten_whole() -> None:
-    """First announced with its namespace, later seen as a dotted host of another kind: the map keeps one description."""
-    index = index_of(made("payments", "shop"))
-    index.discard(Node("payments.shop", Kind.DATABASE, "payments.shop"))
+def test_a_service_described_twice_is_found_by_both_names_and_forgotten_whole() -> None:
+    """First dialled as a dotted host, later announced with its namespace."""
+    index = index_of(Node("payments.shop", Kind.EXTERNAL, "payments.shop"), made("payments", "shop"))
+    assert index.find("payments") == "payments.shop"
+    index.discard("payments.shop")
 
-    assert index.find("payments") is None
+    assert vars(index) == vars(NameIndex())
 
 
 @settings(deadline=None)
@@ -403,7 +404,7 @@ def test_what_is_added_and_discarded_leaves_nothing(parts: list[tuple[str, str, 
     for node in nodes:
         assert index.resolve(node.id) == node.id
     for node in (*nodes, *nodes):
-        index.discard(node)
+        index.discard(node.id)
 
     assert all(index.find(text) is None for node in nodes for text in (node.id, node.name, names.bare(node.id)))
     assert vars(index) == vars(NameIndex())

@@ -22,6 +22,7 @@ from bot.graph.walk import EdgeFilter, dependencies, paths
 from bot.model import Kind, Layer, Owner
 
 MAX_LIMIT = 1_000
+MAX_PATH_HOPS = 8
 Json = dict[str, Any]
 
 
@@ -115,7 +116,10 @@ def dependencies_of(view: MapView, identifier: str, now: float, query: Query) ->
 
 def path(view: MapView, caller: str, callee: str, now: float, query: Query) -> Json:
     """Call paths from one service to another, shortest first; `items` is empty where there is none."""
-    found = paths(view.graph, caller, callee, limit=min(query.limit, 20))
+    usable = _usable(view, now, query)
+    found = paths(
+        view.graph, caller, callee, min(query.limit, 20), min(query.depth or MAX_PATH_HOPS, MAX_PATH_HOPS), usable
+    )
     items = [
         {
             "path": list(one),

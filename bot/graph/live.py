@@ -99,6 +99,7 @@ class LiveGraph:
         if known is not None:
             if known["node"].kind is not node.kind:
                 known["node"] = known["node"].merged(node)
+                self.names.add(known["node"])
                 known["reports"] = known["node"].kind in _REPORTING_KINDS
             return True
         if self._graph.number_of_nodes() >= self._max_services:
@@ -118,24 +119,28 @@ class LiveGraph:
             self._faded.discard((caller, callee))
             if caller == ENTRY:
                 _see(self._entries, callee, minute, now)
-            elif caller not in PSEUDO and (parts := self._parts(caller, callee)) is not None:
+            elif caller not in PSEUDO:
                 self._touch(caller, seen)
-                _see(parts, layer, minute, now)
+                if (parts := self._parts(caller, callee)) is not None:
+                    _see(parts, layer, minute, now)
 
     def _touch(self, service: str, seen: float) -> None:
-        data = self._graph.nodes[service]
-        data["last_seen"] = max(data["last_seen"], seen)
+        data = self._graph.nodes.get(service)
+        if data is not None:
+            data["last_seen"] = max(data["last_seen"], seen)
 
     def restore(self, layer: Layer, edge: EdgeKey, sighted: Sighted) -> None:
         """Put a stored edge back on the map (loading at start)."""
         caller, callee = edge
+        if callee not in self._graph:  # refused by the cap
+            return
+        self._touch(callee, sighted.last_seen)
         if caller == ENTRY:
             self._entries[callee] = sighted
-            self._touch(callee, sighted.last_seen)
-        elif caller not in PSEUDO and (parts := self._parts(caller, callee)) is not None:
-            parts[layer] = sighted
-            self._touch(callee, sighted.last_seen)
+        elif caller not in PSEUDO:
             self._touch(caller, sighted.last_seen)
+            if (parts := self._parts(caller, callee)) is not None:
+                parts[layer] = sighted
 
     def _parts(self, caller: str, callee: str) -> dict[Layer, Sighted] | None:
         data = self._graph.get_edge_data(caller, callee)
@@ -151,23 +156,32 @@ class LiveGraph:
         self._edges += 1
         return parts
 
-    def retract(self, layer: Layer, edge: EdgeKey) -> None:
-        """Take back a layer's edge that a correction brought to nothing."""
+    def retract(self, layer: Layer, edge: EdgeKey, since: float = 0.0) -> bool:
+        """Take back a layer's edge, or an entry, that a correction brought to nothing; says whether it was taken back.
+
+        Only what was first seen after `since` can have been a mistake altogether: for an older edge, no count in memory
+        only means that nothing was counted lately.
+        """
+        if edge[0] == ENTRY:
+            seen = self._entries.get(edge[1])
+            return seen is not None and seen.first_seen >= since and self._entries.pop(edge[1]) is seen
         if not self._graph.has_edge(*edge):
-            return
+            return False
         parts = self._graph.edges[edge]["layers"]
-        parts.pop(layer, None)
+        if layer not in parts or parts[layer].first_seen < since:
+            return False
+        del parts[layer]
         if not parts:
             self._graph.remove_edge(*edge)
             self._edges -= 1
             self._faded.discard(edge)
+        return True
 
     def sweep(self, now: float, before: float) -> Iterator[int]:
         """Drop edges nobody saw since `before`, then services left without any, and find which edges have faded below the
         display threshold. Linear in edges, so it pauses every thousand or so: each yield gives how many edges went."""
         for service in [one for one, seen in self._entries.items() if seen.last_seen < before]:
             del self._entries[service]
-            self._forget_lonely(service)
         faded: set[EdgeKey] = set()
         looked = 0
         gone = 0
@@ -176,10 +190,12 @@ class LiveGraph:
                 parts = data["layers"]
                 if all(part.last_seen < before for part in parts.values()):
                     self._drop(caller, callee)
+                    self._forget_lonely(callee, before)
                     gone += 1
                 elif self.confidence(caller, callee, now) < SHOWN:
                     faded.add((caller, callee))
             looked += 1 + len(self._succ.get(caller, ()))
+            self._forget_lonely(caller, before)
             if looked > _SWEEP_PAUSE:
                 yield gone
                 looked = gone = 0
@@ -192,13 +208,17 @@ class LiveGraph:
         self._edges -= 1
         self._faded.discard((caller, callee))
         self.dropped["expired edge"] += 1
-        self._forget_lonely(caller)
-        self._forget_lonely(callee)
 
-    def _forget_lonely(self, service: str) -> None:
-        """Take a service off the map that has no edge left and where nobody comes in."""
-        if service in self._graph and self._graph.degree(service) == 0 and service not in self._entries:
-            self.names.discard(self.node(service))
+    def _forget_lonely(self, service: str, before: float) -> None:
+        """Take a service off the map that has no edge left, that nobody enters and nobody was seen to call."""
+        if (
+            service in self._graph
+            and not self._succ[service]
+            and not self._pred[service]
+            and service not in self._entries
+            and self.last_seen(service) < before
+        ):
+            self.names.discard(service)
             self._graph.remove_node(service)
 
     @property

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import Table, delete, func, select
+from sqlalchemy import Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -160,13 +160,13 @@ class MapStore:
                 await connection.execute(delete(_services).where(_services.c.id.not_in(used)))
         return windows.rowcount, edges.rowcount
 
-    async def last_windows(self) -> dict[str, float]:
-        """Per layer, when an edge was last seen (epoch s): what `doctor` shows without a running bot."""
-        async with self._database.read() as connection:
-            rows = await connection.execute(
-                select(_edges.c.layer, func.max(_edges.c.last_seen)).group_by(_edges.c.layer)
-            )
-            return {row[0]: row[1] for row in rows}
+    async def forget(self, edges: Sequence[tuple[Layer, EdgeKey]]) -> None:
+        """Take edges back with everything counted on them: they turned out never to have been."""
+        ids = [row_id for edge in edges if (row_id := self._edge_ids.pop(edge, None)) is not None]
+        async with self._database.write() as connection:
+            for batch in (ids[start : start + _BATCH // 2] for start in range(0, len(ids), _BATCH // 2)):
+                await connection.execute(delete(_windows).where(_windows.c.edge_id.in_(batch)))
+                await connection.execute(delete(_edges).where(_edges.c.id.in_(batch)))
 
 
 def _window_row(start: int, edge_id: int, tally: Tally) -> dict[str, float]:
