@@ -32,6 +32,7 @@ _HISTORY_MINUTES = 40
 _BROKEN_MINUTES = 4
 _TRACES_A_MINUTE = 24
 _WAIT_SECONDS = 30.0
+_SETTLE_SECONDS = 0.5
 
 _CATALOG = """\
 services:
@@ -178,7 +179,7 @@ async def run(*, once: bool, echo: Callable[[str], None]) -> dict[str, Any]:
         settings = Settings.model_validate(
             {
                 "listen": f"127.0.0.1:{_free_port()}", "database_url": f"sqlite:///{folder}/demo.db", "catalog": catalog,
-                "alertmanager_tokens": token, "pagerduty_secrets": token, "trace_settle_seconds": 0.5, "log_level": "error",
+                "alertmanager_tokens": token, "pagerduty_secrets": token, "trace_settle_seconds": _SETTLE_SECONDS, "log_level": "error",
             }
         )  # fmt: skip
         app.configure_logging(settings)
@@ -193,7 +194,7 @@ async def run(*, once: bool, echo: Callable[[str], None]) -> dict[str, Any]:
                 f"Played {_HISTORY_MINUTES} minutes of a small shop's traces: {spans} spans over OTLP and Zipkin. "
                 f"payments-db broke {_BROKEN_MINUTES} minutes ago."
             )
-            await _until(lambda: _knows(session, "payments-db"), "the map did not learn the shop")
+            await _until(lambda: _learnt(session), "the map did not learn the shop")
             started = time.time() - (_BROKEN_MINUTES - 1) * 60
             headers = {"Authorization": f"Bearer {token}"}
             async with session.post(
@@ -267,9 +268,17 @@ async def _posted(bot: app.Running) -> str:
     return found[0]
 
 
-async def _knows(session: aiohttp.ClientSession, service: str) -> bool:
-    async with session.get(f"/api/v1/services/{service}/dependents") as answer:
-        return answer.status == 200 and len(json.loads(await answer.read())["items"]) >= 4
+async def _learnt(session: aiohttp.ClientSession) -> bool:
+    """Whether everything that was played is on the map: payments fails there, and its numbers have come to rest."""
+    before = await _rates(session)
+    await asyncio.sleep(_SETTLE_SECONDS + 0.4)
+    return bool(before) and before == await _rates(session) and before["error_rate"] > 0.5
+
+
+async def _rates(session: aiohttp.ClientSession) -> dict[str, Any]:
+    async with session.get("/api/v1/services/payments") as answer:
+        found: dict[str, Any] = json.loads(await answer.read()).get("rates", {})
+    return found if found.get("calls") else {}
 
 
 async def _until(check: Callable[[], Any], otherwise: str) -> None:

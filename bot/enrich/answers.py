@@ -64,8 +64,12 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
     failing = failing_services(view, now)
     rates = service_rates(view, identifier, now)
     usable = _usable(view, now, query)
-    callers = [one for one in sorted(view.graph.callers(identifier)) if usable is None or usable(one, identifier)]
-    callees = [one for one in sorted(view.graph.callees(identifier)) if usable is None or usable(identifier, one)]
+
+    def shown(caller: str, callee: str) -> bool:
+        return (query.hidden or caller != callee) and (usable is None or usable(caller, callee))
+
+    callers = [one for one in sorted(view.graph.callers(identifier)) if shown(one, identifier)]
+    callees = [one for one in sorted(view.graph.callees(identifier)) if shown(identifier, one)]
     owned = ownership(view, identifier)
     found = _summary(view, identifier, failing) | {
         "rates": {
@@ -103,15 +107,15 @@ def dependencies_of(view: MapView, identifier: str, now: float, query: Query) ->
     """What one service needs, nearest first; `state` is `failing` or `ok`."""
     reach = dependencies(view.graph, [identifier], query.depth, _usable(view, now, query))
     failing = failing_services(view, now)
-    kept = [one for one in reach.found.values() if not query.scoped or _in_scope(view, one.id, query)]
+    kept = [one for one in reach.found if not query.scoped or _in_scope(view, one, query)]
 
-    def item(one: Any) -> Json:
+    def item(one: str) -> Json:
         # The walk leads back to the start; an answer's path runs along the calls, so it is turned round.
-        path = list(reversed(reach.path(one.id)))
-        return {"id": one.id, "hops": one.hops, "path": path, "state": "failing" if one.id in failing else "ok",
-                "kind": view.graph.node(one.id).kind.value}  # fmt: skip
+        path = list(reversed(reach.path(one)))
+        return {"id": one, "hops": reach.found[one], "path": path, "state": "failing" if one in failing else "ok",
+                "kind": view.graph.node(one).kind.value}  # fmt: skip
 
-    return _listing(view, kept, now, query, item, lambda one: one.id) | {"id": identifier, "truncated": reach.truncated}
+    return _listing(view, kept, now, query, item) | {"id": identifier, "truncated": reach.truncated}
 
 
 def path(view: MapView, caller: str, callee: str, now: float, query: Query) -> Json:
@@ -184,11 +188,10 @@ def _frame(view: MapView, concerned: Collection[str], now: float) -> Json:
 
 def _listing(
     view: MapView,
-    found: Sequence[Any],
+    found: Sequence[str],
     now: float,
     query: Query,
-    item: Callable[[Any], Json],
-    name: Callable[[Any], str] = str,
+    item: Callable[[str], Json],
 ) -> Json:
     start = _offset(query.cursor)
     page = found[start : start + query.limit]
@@ -197,7 +200,7 @@ def _listing(
         "items": [item(one) for one in page],
         "total": len(found),
         "next_cursor": str(end) if end < len(found) else None,
-    } | _frame(view, [name(one) for one in found], now)
+    } | _frame(view, found, now)
 
 
 def _offset(cursor: str) -> int:

@@ -77,7 +77,7 @@ class BlastRadius:
         share, asynchronous = _share(self.view, path)
         return Dependent(
             id=service,
-            hops=self.reach.found[service].hops,
+            hops=self.reach.found[service],
             path=path,
             state="hit" if service in self.why else "at_risk",
             why=self.why.get(service, ""),
@@ -106,11 +106,11 @@ def blast_radius(
     marked = (why.keys() | view.graph.entries.keys()) & reach.found.keys()
     if view.catalog.entries:
         marked |= {one for one in reach.found if view.entry(one) is not None}
-    special = sorted(marked, key=lambda one: (*_rank(view, one, why), reach.found[one].hops, one))
+    special = sorted(marked, key=lambda one: (*_rank(view, one, why), reach.found[one], one))
     ordered = special + [one for one in reach.found if one not in marked]
     head = ordered[:_SHARES_COMPUTED]
     shares = {one: _share(view, reach.path(one))[0] or 0.0 for one in head}
-    head.sort(key=lambda one: (*_rank(view, one, why), -shares[one], reach.found[one].hops, one))
+    head.sort(key=lambda one: (*_rank(view, one, why), -shares[one], reach.found[one], one))
     return BlastRadius(view, reach, (*head, *ordered[_SHARES_COMPUTED:]), why)
 
 
@@ -120,8 +120,8 @@ def _hit(view: MapView, reach: Reach, now: float) -> Mapping[str, str]:
     since, until = minute_of(now) - NOW_SECONDS, now + WINDOW_SECONDS
     erring = {edge for windows in view.windows.values() for edge in windows.erring(since, until)}
     for caller, callee in sorted(erring):
-        step = reach.found.get(caller)
-        on_the_way = step is not None and callee in (step.via, *reach.start)
+        hops = reach.found.get(caller, 0)
+        on_the_way = hops > 0 and (callee in reach.start or reach.found.get(callee, hops) < hops)
         if on_the_way and caller not in hit and edge_rates(view, (caller, callee), now).failing:
             hit[caller] = "failing calls"
     return hit

@@ -27,11 +27,11 @@ class Coverage:
 
 def coverage(view: MapView, services: Collection[str], now: float) -> Coverage:
     """Coverage of a set of services at `now`; those that only their callers see (databases, hosts) are not counted."""
-    reporters = view.graph.reporters(services)
-    silent = [(service, now - seen) for service, seen in reporters if now - seen > REPORTING_SECONDS]
+    reporters, unseen = view.graph.reporters(services, now - REPORTING_SECONDS)
+    silent = heapq.nsmallest(_SILENT_LISTED, unseen, key=lambda one: (one[1], one[0]))
     return Coverage(
-        services=len(reporters),
-        reporting=len(reporters) - len(silent),
-        silent=tuple(heapq.nsmallest(_SILENT_LISTED, silent, key=lambda one: (-one[1], one[0]))),
+        services=reporters,
+        reporting=reporters - len(unseen),
+        silent=tuple((service, now - seen) for service, seen in silent),
         layers={layer.value: max(0.0, now - last) for layer, last in sorted(view.heard.items())},
     )

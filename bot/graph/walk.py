@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from itertools import islice
-from typing import NamedTuple
 
 from bot.graph.live import LiveGraph
 
@@ -16,27 +15,35 @@ MAX_LOOKS = 200_000
 """Edges looked at in search of paths: some ten milliseconds."""
 
 
-class Reached(NamedTuple):
-    """One service a walk came to. `via` is the neighbour it was first reached from, one hop nearer to the start."""
-
-    id: str
-    hops: int
-    via: str
+Neighbours = Callable[[str], Iterable[str]]
+"""A service -> the services one call away, in one direction."""
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Everything within reach of `start`, nearest first, by name within a hop. The starts themselves are left out."""
+    """Everything within reach of `start`: service -> hops, nearest first, by name within a hop, the starts left out.
+
+    Paths are found when asked for: a hub has thousands of dependents, and a reader looks at ten. `nearer` gives a service's
+    neighbours on the way back.
+    """
 
     start: tuple[str, ...]
-    found: dict[str, Reached]
+    found: Mapping[str, int]
+    nearer: Neighbours = field(compare=False)
     truncated: bool = False
 
+    def step(self, service: str) -> str:
+        """The neighbour one hop nearer to the start; the first by name where there are several."""
+        hops = self.found[service] - 1
+        if hops == 0:
+            return min(one for one in self.nearer(service) if one in self.start)
+        return min(one for one in self.nearer(service) if self.found.get(one) == hops)
+
     def path(self, service: str) -> tuple[str, ...]:
-        """The way from `service` to the start it was reached from, both included."""
+        """The way from `service` to a start, both included: a shortest one."""
         steps = [service]
-        while (step := self.found.get(steps[-1])) is not None:
-            steps.append(step.via)
+        while steps[-1] in self.found:
+            steps.append(self.step(steps[-1]))
         return tuple(steps)
 
 
@@ -52,9 +59,7 @@ def dependents(
     limit: int = MAX_REACHED,
 ) -> Reach:
     """Transitive callers: who needs `start`. `depth` in hops, None for all; the nearest `limit` at most."""
-    if usable is None:
-        return _reach(start, graph.callers, depth, limit)
-    return _reach(start, lambda service: [one for one in graph.callers(service) if usable(one, service)], depth, limit)
+    return _reach(start, *_filtered(graph, usable), depth, limit)
 
 
 def dependencies(
@@ -65,31 +70,38 @@ def dependencies(
     limit: int = MAX_REACHED,
 ) -> Reach:
     """Transitive callees: what `start` needs. `depth` in hops, None for all; the nearest `limit` at most."""
+    callers, callees = _filtered(graph, usable)
+    return _reach(start, callees, callers, depth, limit)
+
+
+def _filtered(graph: LiveGraph, usable: EdgeFilter | None) -> tuple[Neighbours, Neighbours]:
+    """(callers, callees) over the edges a walk may use."""
     if usable is None:
-        return _reach(start, graph.callees, depth, limit)
-    return _reach(start, lambda service: [one for one in graph.callees(service) if usable(service, one)], depth, limit)
+        return graph.callers, graph.callees
+    return (
+        lambda service: [one for one in graph.callers(service) if usable(one, service)],
+        lambda service: [one for one in graph.callees(service) if usable(service, one)],
+    )
 
 
-def _reach(start: Iterable[str], neighbours: Callable[[str], Iterable[str]], depth: int | None, limit: int) -> Reach:
-    """Breadth first, so that each service is reached by a shortest way; among equals the first by name."""
+def _reach(start: Iterable[str], onward: Neighbours, nearer: Neighbours, depth: int | None, limit: int) -> Reach:
+    """Breadth first, a whole hop at a time in set arithmetic, which is several times faster than edge by edge."""
     starts = tuple(dict.fromkeys(start))
     seen = set(starts)
-    found: dict[str, Reached] = {}
-    frontier: list[str] = sorted(starts)
+    found: dict[str, int] = {}
+    frontier: Collection[str] = starts
     hops = 0
     while frontier and (depth is None or hops < depth):
         hops += 1
-        reached: dict[str, str] = {}
-        for service in frontier:
-            if fresh := [other for other in neighbours(service) if other not in seen]:
-                seen.update(fresh)
-                reached.update(dict.fromkeys(fresh, service))
+        reached = set().union(*map(onward, frontier))
+        reached -= seen
+        seen |= reached
         frontier = sorted(reached)
-        for service in frontier:
-            if len(found) >= limit:
-                return Reach(starts, found, truncated=True)
-            found[service] = Reached(service, hops, reached[service])
-    return Reach(starts, found)
+        if len(found) + len(frontier) > limit:
+            found.update(dict.fromkeys(frontier[: limit - len(found)], hops))
+            return Reach(starts, found, nearer, truncated=True)
+        found.update(dict.fromkeys(frontier, hops))
+    return Reach(starts, found, nearer)
 
 
 def paths(

@@ -1,7 +1,7 @@
 """From webhook to message, and answers over HTTP, on a map of 10,000 services and 100,000 edges.
 
 The bot runs as its own process over SQLite, the fake Slack as another; everything is stored before it is acknowledged.
-Beside it Debian's Alertmanager, which stores and enriches nothing, tells the same fake about the same number of alerts.
+Beside it Debian's Alertmanager, which stores and enriches nothing, tells a sink about a third as many alerts at the same rate.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ async def _alerts(session: aiohttp.ClientSession, services: list[str], log: Path
 
 
 async def _alertmanager() -> None:
-    """The same number of alerts through Debian's Alertmanager and its own Slack notifier, to a sink that only notes the time."""
+    """A third as many alerts through Debian's Alertmanager and its own Slack notifier, to a sink that only notes the time."""
     arrived: dict[str, float] = {}
 
     async def sink(request: web.Request) -> web.Response:

@@ -140,7 +140,7 @@ def test_what_a_service_is_can_be_learnt_later() -> None:
     graph.add_node(node("pg"))
 
     assert graph.node("pg").kind is Kind.DATABASE
-    assert graph.reporters(["pg", "nobody"]) == []
+    assert graph.reporters(["pg", "nobody"], NOW) == (0, [])
 
 
 def test_only_what_sends_telemetry_reports() -> None:
@@ -149,7 +149,7 @@ def test_only_what_sends_telemetry_reports() -> None:
         graph.add_node(node(identifier, kind))
     see(graph, edge("a>pg"), edge("a>gate"))
 
-    assert graph.reporters(["a", "gate", "pg", "q", "x.io"]) == [("a", NOW), ("gate", NOW)]
+    assert graph.reporters(["a", "gate", "pg", "q", "x.io"], NOW + 1) == (2, [("a", NOW), ("gate", NOW)])
 
 
 def test_a_service_first_seen_as_a_dotted_host_is_found_by_its_name_once_that_is_known() -> None:
