@@ -49,14 +49,17 @@ def message_action(before: Mapping[str, Any] | None, after: IncidentFacts) -> tu
         ("services", "another service is concerned"),
         ("sources", "the number of alerts changed"),
         ("severity", "the severity changed"),
+        ("title", "the alert's words changed"),
         ("summary", "the alert's words changed"),
     ):
         if _plain(before.get(name)) != _plain(now[name]):
             return "edit", reason
     was, new = before.get("map") or {}, now["map"] or {}
-    for name, reason in (("hit_count", "who is hit changed"), ("at_risk_count", "who is at risk changed")):
-        if was.get(name) != new.get(name):
-            return "edit", reason
+    # Who is named as hit matters, their order does not: it follows call ratios, which never stand still.
+    if was.get("hit_count") != new.get("hit_count") or set(was.get("hit", ())) != set(new.get("hit", ())):
+        return "edit", "who is hit changed"
+    if was.get("at_risk_count") != new.get("at_risk_count"):
+        return "edit", "who is at risk changed"
     return "leave", "nothing a reader would miss changed"
 
 
