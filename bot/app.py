@@ -52,9 +52,9 @@ from bot.web.status import Parts, Status
 from bot.web.telemetry import TelemetryDoors
 from bot.web.webhooks import AlertDoor, Webhooks
 
-# How long a sender may repeat a delivery under the same key. Alertmanager has no delivery ids: its key is made of what
-# the delivery says, and the same words may be news again later. PagerDuty repeats one id for up to 48 hours.
-_REPEAT_SECONDS = {"alertmanager": 60.0, "pagerduty": 7 * 86_400.0}
+# How long a sender may repeat a delivery under the same key: PagerDuty one id for up to 48 hours. Alertmanager has no
+# delivery ids; its key is made of what the delivery says, so only the one just before can be a repeat.
+_REPEAT_SECONDS = {"alertmanager": None, "pagerduty": 7 * 86_400.0}
 _DELIVERY_RETENTION = 30 * 86_400.0
 _SHUTDOWN_SECONDS = 10.0
 

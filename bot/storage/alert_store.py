@@ -96,14 +96,19 @@ class AlertStore:
     # -- deliveries --------------------------------------------------------------------------------------------------
 
     async def store_delivery(
-        self, source: str, key: str, headers: Mapping[str, str], body: bytes, now: float, repeat_seconds: float
+        self, source: str, key: str, headers: Mapping[str, str], body: bytes, now: float, repeat_seconds: float | None
     ) -> int | None:
-        """Keep a delivery; None where the same one came within `repeat_seconds` (the sender repeats itself)."""
-        known = select(_deliveries.c.id).where(
-            _deliveries.c.source == source, _deliveries.c.key == key, _deliveries.c.received_at > now - repeat_seconds
-        )
+        """Keep a delivery; None where the sender repeats itself.
+
+        That is: where the same key came within `repeat_seconds`; with None, where it was the source's latest, since a key
+        made of what a delivery says is news again as soon as something else was said in between.
+        """
+        latest = select(_deliveries.c.key).where(_deliveries.c.source == source).order_by(_deliveries.c.id.desc())
+        if repeat_seconds is not None:
+            recent = _deliveries.c.received_at > now - repeat_seconds
+            latest = latest.where(_deliveries.c.key == key, recent)
         async with self._database.write() as connection:
-            if (await connection.execute(known.limit(1))).first() is not None:
+            if await connection.scalar(latest.limit(1)) == key:
                 return None
             values = {"source": source, "key": key, "received_at": now, "headers": dict(headers), "body": body,
                       "state": "waiting", "attempts": 0, "verdict": ""}  # fmt: skip

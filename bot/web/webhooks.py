@@ -30,14 +30,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class AlertDoor:
-    """One vendor's door. `repeat_seconds`: how long the same delivery key means the sender repeats itself."""
+    """One vendor's door. `repeat_seconds`: how long the same delivery key means that the sender repeats itself; None where only
+    the delivery just before can be repeated."""
 
     source: str
     verify: Callable[[Mapping[str, str], bytes, tuple[str, ...]], None]
     parse: Callable[[bytes, Mapping[str, str], float], Delivery]
     secrets: tuple[str, ...]
     allow_unsigned: bool
-    repeat_seconds: float
+    repeat_seconds: float | None
 
 
 class Webhooks:
