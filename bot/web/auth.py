@@ -5,15 +5,16 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
+import ipaddress
 from collections.abc import Sequence
 from dataclasses import dataclass
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
 from bot.errors import BadRequest, Unauthorized
 
 _LOOPBACK = frozenset(("127.0.0.1", "::1", "::ffff:127.0.0.1"))
-_LOCAL_NAMES = frozenset(("localhost", "127.0.0.1", "::1"))
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
 
 
@@ -37,12 +38,19 @@ def is_local(request: web.Request) -> bool:
     """Whether the request surely comes from this machine.
 
     A proxy on this machine would make the whole world local, so any forwarding header says no; and a web page that had
-    its own host name rebound to 127.0.0.1 gives itself away by the Host it asks for.
+    its own host name rebound to 127.0.0.1 gives itself away by the Host it asks for, as one that posts here from its own
+    site does by its Origin.
     """
     if request.remote not in _LOOPBACK or any(name in request.headers for name in _FORWARDED):
         return False
-    host = request.url.host or ""
-    return host.strip("[]").lower() in _LOCAL_NAMES or host.startswith("127.")
+    origin = request.headers.get("Origin")
+    if origin is not None and urlsplit(origin).netloc != request.host:
+        return False
+    host = (request.url.host or "").strip("[]").lower()
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:  # any other name, `127.somewhere.example` among them
+        return False
 
 
 def _given(header: str) -> bytes:

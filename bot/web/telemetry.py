@@ -54,7 +54,7 @@ class TelemetryDoors:
     async def zipkin_spans(self, request: web.Request) -> web.Response:
         """Zipkin v2 JSON: an array of spans. 202 with nothing in it; spans that cannot be used are counted."""
         self._gate.check(request, "ingest")
-        if request.content_type not in (_JSON, "text/plain", "application/octet-stream"):
+        if request.content_type != _JSON:
             raise UnsupportedMediaType(f"Content-Type {request.content_type[:60]!r}: send {_JSON}")
         await self._take(request, "zipkin", zipkin.decode)
         return web.Response(status=202)

@@ -154,8 +154,14 @@ async def test_a_browser_may_give_the_token_as_a_password(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(
     "headers",
-    [{"X-Forwarded-For": "203.0.113.7"}, {"Forwarded": "for=203.0.113.7"}, {"Host": "evil.example"}],
-    ids=["proxy", "forwarded", "rebound name"],
+    [
+        {"X-Forwarded-For": "203.0.113.7"},
+        {"Forwarded": "for=203.0.113.7"},
+        {"Host": "evil.example"},
+        {"Host": "127.evil.example"},
+        {"Origin": "https://evil.example"},
+    ],
+    ids=["proxy", "forwarded", "rebound name", "rebound 127", "other site"],
 )
 async def test_without_tokens_only_this_machine_may_ask(tmp_path: Path, headers: dict[str, str]) -> None:
     async with bot(tmp_path) as (_, session), session.get("/api/v1/services", headers=headers) as answer:
