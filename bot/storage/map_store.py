@@ -1,7 +1,8 @@
 """The map on disk: services, each layer's edges, and their minute windows. Bulk in, bulk out.
 
 Writes are absolute for what is known (first and last seen) and additive for counts, so that a late or corrected count
-merges by itself. One call of `write` is one transaction: all of it or nothing.
+merges by itself. One call of `write` is one transaction: all of it or nothing. Rows go in the order of their keys, so that
+two replicas that write the same ones cannot deadlock.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ class StoredEdge:
 
 
 class MapStore:
-    """Reads and writes the map's tables. Keeps the row ids of the edges it has met, nothing else."""
+    """Reads and writes the map's tables. Keeps the row ids of the edges that are stored, nothing else."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -73,14 +74,13 @@ class MapStore:
         rows = (
             {"id": node.id, "kind": node.kind.value, "name": node.name, "namespace": node.namespace,
              "environment": node.environment, "first_seen": now}
-            for node in nodes
+            for node in sorted(nodes, key=lambda node: node.id)
         )  # fmt: skip
         for batch in _batches(rows):
             await connection.execute(statement, batch)
 
     async def _write_edges(self, connection: AsyncConnection, edges: Sequence[StoredEdge]) -> dict[EdgeKey, int]:
         statement = self._insert(_edges)
-        # The two-argument max/min is spelt differently by the two databases; a CASE is the same everywhere.
         statement = statement.on_conflict_do_update(
             index_elements=["layer", "caller", "callee"],
             set_={"last_seen": statement.excluded.last_seen, "first_seen": statement.excluded.first_seen,
@@ -90,7 +90,7 @@ class MapStore:
         rows = (
             {"layer": edge.layer.value, "caller": edge.edge[0], "callee": edge.edge[1], "first_seen": edge.first_seen,
              "last_seen": edge.last_seen, "interval": edge.interval}
-            for edge in edges
+            for edge in sorted(edges, key=lambda edge: edge.edge)
         )  # fmt: skip
         for batch in _batches(rows):
             for row_id, caller, callee in await connection.execute(statement, batch):
@@ -101,7 +101,6 @@ class MapStore:
         statement = self._insert(_windows)
         added = {name: _windows.c[name] + statement.excluded[name] for name in COUNTS}
         statement = statement.on_conflict_do_update(index_elements=["start", "edge_id"], set_=added)
-        # In key order: two replicas that upsert the same windows then cannot deadlock.
         for batch in _batches(sorted(rows, key=lambda row: (row["start"], row["edge_id"]))):
             await connection.execute(statement, batch)
 
@@ -153,12 +152,15 @@ class MapStore:
         async with self._database.write() as connection:
             windows = await connection.execute(delete(_windows).where(_windows.c.start < int(windows_before)))
             old = select(_edges.c.id).where(_edges.c.last_seen < edges_before)
-            await connection.execute(delete(_windows).where(_windows.c.edge_id.in_(old)))
-            edges = await connection.execute(delete(_edges).where(_edges.c.last_seen < edges_before))
-            if edges.rowcount:
+            gone = set((await connection.execute(old)).scalars())
+            if gone:  # else every window would be looked at for nothing: they are found by time, not by edge
+                await connection.execute(delete(_windows).where(_windows.c.edge_id.in_(old)))
+                await connection.execute(delete(_edges).where(_edges.c.last_seen < edges_before))
                 used = select(_edges.c.caller).union(select(_edges.c.callee))
                 await connection.execute(delete(_services).where(_services.c.id.not_in(used)))
-        return windows.rowcount, edges.rowcount
+        if gone:
+            self._edge_ids = {edge: row_id for edge, row_id in self._edge_ids.items() if row_id not in gone}
+        return windows.rowcount, len(gone)
 
     async def forget(self, edges: Sequence[tuple[Layer, EdgeKey]]) -> None:
         """Take edges back with everything counted on them: they turned out never to have been."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, Column, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
 from bot.model import LATENCY_BUCKETS
@@ -48,11 +48,11 @@ class EdgeWindowRow(SQLModel, table=True):
 
     __tablename__ = "edge_window"
     __table_args__ = ({"sqlite_with_rowid": False},)
-    start: int = Field(primary_key=True)
+    start: int = Field(primary_key=True, sa_type=BigInteger)  # four bytes end in 2038
     edge_id: int = Field(primary_key=True)
     calls: float = 0
     errors: float = 0
-    sampled: int = 0
+    sampled: int = Field(default=0, sa_type=BigInteger)
     latency_us: float = 0
     h00: float = 0
     h01: float = 0

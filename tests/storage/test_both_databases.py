@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,30 +19,10 @@ from bot.storage.map_store import MapStore, StoredEdge
 from bot.storage.outbox_store import OutboxStore, put
 from tests.kit.alerts import alertmanager
 from tests.kit.bots import alertmanager_headers, bot, get, until
-from tests.kit.postgres_server import postgres_server
 from tests.kit.spans import PROTOBUF, calls
 
 EDGE = ("web", "cart")
 MINUTE = 1_795_400_040
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """The address of an empty database."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path}/contract.db"
-    else:
-        with postgres_server() as address:
-            yield address
-
-
-@pytest.fixture
-async def database(url: str) -> AsyncIterator[Database]:
-    """A database with its tables."""
-    made = Database(url)
-    await made.upgrade()
-    yield made
-    await made.close()
 
 
 def tally(count: float, errors: float = 0.0) -> Tally:

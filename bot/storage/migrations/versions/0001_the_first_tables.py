@@ -63,11 +63,11 @@ def upgrade() -> None:
 
     op.create_table(
         "edge_window",
-        sa.Column("start", sa.Integer(), nullable=False),
+        sa.Column("start", sa.BigInteger(), nullable=False),
         sa.Column("edge_id", sa.Integer(), nullable=False),
         sa.Column("calls", sa.Float(), nullable=False),
         sa.Column("errors", sa.Float(), nullable=False),
-        sa.Column("sampled", sa.Integer(), nullable=False),
+        sa.Column("sampled", sa.BigInteger(), nullable=False),
         sa.Column("latency_us", sa.Float(), nullable=False),
         sa.Column("h00", sa.Float(), nullable=False),
         sa.Column("h01", sa.Float(), nullable=False),
