@@ -108,6 +108,7 @@ class AlertStore:
             recent = _deliveries.c.received_at > now - repeat_seconds
             latest = latest.where(_deliveries.c.key == key, recent)
         async with self._database.write() as connection:
+            await self._database.alone(connection, f"delivery from {source}")
             if await connection.scalar(latest.limit(1)) == key:
                 return None
             values = {"source": source, "key": key, "received_at": now, "headers": dict(headers), "body": body,
@@ -185,7 +186,7 @@ class AlertStore:
         same_environment = or_(
             _incidents.c.environment == environment, _incidents.c.environment == "", literal(environment) == ""
         )
-        group = and_(_alerts.c.source == source, _alerts.c.group_key == group_key)
+        group = and_(_alerts.c.source == source, _alerts.c.group_key == group_key, _alerts.c.group_key != "")
         service = and_(_alerts.c.service.in_(services), _alerts.c.service != "", firing, same_environment)
         async with self._database.read() as connection:
             for reason, condition in (("same_group", group), ("same_service", service)):
