@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import CursorResult, Table, and_, delete, func, insert, literal, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.model import Alert, AlertStatus, Message
@@ -22,6 +23,9 @@ _deliveries: Table = DeliveryRow.__table__  # type: ignore[attr-defined]
 _alerts: Table = AlertRow.__table__  # type: ignore[attr-defined]
 _incidents: Table = IncidentRow.__table__  # type: ignore[attr-defined]
 _decisions: Table = DecisionRow.__table__  # type: ignore[attr-defined]
+
+_ALERT_IDENTITY = ("source", "fingerprint", "starts_at")
+_ALERT_KEPT = frozenset(("id", "incident_id", *_ALERT_IDENTITY))  # an alert stays with the incident it came to first
 
 MAX_ATTEMPTS = 5
 """A delivery that fails this often is set aside as `failed`, with the reason, instead of blocking those behind it."""
@@ -92,6 +96,11 @@ class AlertStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        statement = (sqlite if database.is_sqlite else postgresql).insert(_alerts)
+        changing = {column.name for column in _alerts.c} - _ALERT_KEPT
+        self._put_alerts = statement.on_conflict_do_update(
+            index_elements=_ALERT_IDENTITY, set_={name: statement.excluded[name] for name in changing}
+        )
 
     # -- deliveries --------------------------------------------------------------------------------------------------
 
@@ -248,8 +257,9 @@ class AlertStore:
             elif incident_id is not None and outcome.incident:
                 changed = update(_incidents).where(_incidents.c.id == incident_id).values(**outcome.incident)
                 await connection.execute(changed)
-            for alert, service, named in outcome.alerts:
-                await self._put_alert(connection, alert, int(incident_id or 0), service, named, outcome.at)
+            if outcome.alerts:
+                alerts = [_alert_row(*one, incident_id, outcome.at) for one in outcome.alerts]
+                await connection.execute(self._put_alerts, alerts)
             rows = [
                 {"incident_id": incident_id, "delivery_id": outcome.delivery_id, "at": outcome.at, "step": verdict.step,
                  "verdict": verdict.verdict, "reason": verdict.reason[:1000]}
@@ -269,30 +279,6 @@ class AlertStore:
         async with self._database.write() as connection:
             await outbox_store.put(connection, key, channel, message, now)
 
-    async def _put_alert(
-        self, connection: AsyncConnection, alert: Alert, incident_id: int, service: str, named: str, now: float
-    ) -> None:
-        identity = and_(
-            _alerts.c.source == alert.source,
-            _alerts.c.fingerprint == alert.fingerprint,
-            _alerts.c.starts_at == alert.starts_at,
-        )
-        values = {
-            "status": alert.status.value, "group_key": alert.group_key, "service": service, "named": named,
-            "title": alert.title, "summary": alert.summary, "severity": alert.severity, "environment": alert.environment,
-            "link": alert.link, "runbook": alert.runbook, "number": alert.number, "labels": dict(alert.labels),
-            "ends_at": alert.ends_at, "updated_at": now,
-        }  # fmt: skip
-        changed = await connection.execute(update(_alerts).where(identity).values(**values))
-        if not changed.rowcount:
-            values |= {
-                "source": alert.source,
-                "fingerprint": alert.fingerprint,
-                "starts_at": alert.starts_at,
-                "incident_id": incident_id,
-            }
-            await connection.execute(insert(_alerts).values(**values))
-
     async def decisions(self, incident_id: int) -> list[Verdict]:
         """Why an incident went as it did, in order."""
         statement = select(_decisions.c.step, _decisions.c.verdict, _decisions.c.reason)
@@ -305,6 +291,16 @@ def _new_id(result: CursorResult[Any]) -> int:
     if result.inserted_primary_key is None:
         raise LookupError("the database gave no id for a new row")
     return int(result.inserted_primary_key[0])
+
+
+def _alert_row(alert: Alert, service: str, named: str, incident_id: int | None, now: float) -> dict[str, Any]:
+    return {
+        "source": alert.source, "fingerprint": alert.fingerprint, "starts_at": alert.starts_at,
+        "incident_id": incident_id, "status": alert.status.value, "group_key": alert.group_key, "service": service,
+        "named": named, "title": alert.title, "summary": alert.summary, "severity": alert.severity,
+        "environment": alert.environment, "link": alert.link, "runbook": alert.runbook, "number": alert.number,
+        "labels": dict(alert.labels), "ends_at": alert.ends_at, "updated_at": now,
+    }  # fmt: skip
 
 
 def _stored_alert(row: Any) -> StoredAlert:
