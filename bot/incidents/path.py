@@ -95,12 +95,14 @@ class AlertWorker:
             self._wrote()
 
     async def _failed(self, delivery: StoredDelivery, case: Case, why: str) -> None:
-        await self._store.delivery_failed(delivery, why)
         if delivery.attempts + 1 < MAX_ATTEMPTS:
+            await self._store.delivery_failed(delivery, why)
             await asyncio.sleep(_RETRY_SECONDS)
             return
-        metrics.DELIVERIES.labels(delivery.source, "failed").inc()
+        # Written before the delivery is set aside: a kill between the two writes the same message again, and loses nothing.
         await self._store.forward(
             f"delivery:{delivery.id}:plain", self._channel, self._forward(case.alerts, why), case.now
         )
+        await self._store.delivery_failed(delivery, why)
+        metrics.DELIVERIES.labels(delivery.source, "failed").inc()
         self._wrote()
