@@ -158,6 +158,9 @@ class Ingest:
     async def write(self, now: float) -> int:
         """Write every window that waits; says how many. What cannot be written is put back and the error raised."""
         written = 0
+        # Taken together with the counts that correct them: what is retracted while this waits for the database has its
+        # corrections in the next write, and must go after that one.
+        retracted, self._retracted = self._retracted, set()
         for layer, windows in self._view.windows.items():
             pending = windows.take_pending()
             if not pending:
@@ -167,19 +170,24 @@ class Ingest:
                 written += await self._store.write(layer, nodes, edges, pending, now)
             except BaseException:
                 windows.restore(pending)
+                self._retracted |= retracted
                 raise
             self._stored.update(node.id for node in nodes)
-        await self._forget_retracted()
+        await self._forget(retracted)
         metrics.WINDOWS_WRITTEN.inc(written)
         metrics.WINDOWS_DIRTY.set(self._pending_windows)
         return written
 
-    async def _forget_retracted(self) -> None:
+    async def _forget(self, retracted: set[tuple[Layer, EdgeKey]]) -> None:
         """Take back on disk what was taken back on the map, unless it has been seen again since."""
-        gone = [(layer, edge) for layer, edge in self._retracted if self._sighted(layer, edge) is None]
-        if gone:
+        gone = [(layer, edge) for layer, edge in sorted(retracted) if self._sighted(layer, edge) is None]
+        if not gone:
+            return
+        try:
             await self._store.forget(gone)
-        self._retracted.clear()
+        except BaseException:
+            self._retracted.update(gone)
+            raise
 
     def _sighted(self, layer: Layer, edge: EdgeKey) -> Sighted | None:
         """When a layer saw an edge, or an entry, as the map has it; None where it has not."""
@@ -232,6 +240,7 @@ class Ingest:
             {("trace layer", reason): n for reason, n in (self._trace.dropped + self._layer_drops).items()}
         )
         dropped.update({("map", reason): n for reason, n in self._view.graph.dropped.items()})
+        dropped["windows", "memory cap"] = sum(windows.evicted for windows in self._view.windows.values())
         for (place, reason), count in (dropped - self._published).items():
             metrics.TELEMETRY_DROPPED.labels(place, reason).inc(count)
         self._published = dropped

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import time
 from pathlib import Path
@@ -111,3 +112,37 @@ async def test_while_the_database_is_away_nothing_is_lost_and_nothing_is_counted
         assert "write" in (await get(session, "/readyz", status=503))["reasons"][0]
     async with bot(tmp_path) as (_, session):
         assert await callees(session, "web") == {"cart": 15}
+
+
+async def test_an_edge_taken_back_while_the_database_is_busy_does_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server's half arrives while the client's word is being written: the correction goes with the next write."""
+    trace, client, server = secrets.token_bytes(16), secrets.token_bytes(8), secrets.token_bytes(8)
+    busy, free, written = asyncio.Event(), asyncio.Event(), asyncio.Event()
+
+    async with bot(tmp_path) as (running, session):
+        write = running.ingest._store.write
+
+        async def slow(*arguments: Any) -> int:
+            if not busy.is_set():
+                busy.set()
+                await free.wait()
+                found = await write(*arguments)
+                written.set()
+                return found
+            return await write(*arguments)
+
+        async def now(expected: dict[str, float]) -> bool:
+            return await callees(session, "web") == expected
+
+        monkeypatch.setattr(running.ingest._store, "write", slow)
+        await send(session, half("web", Span.SPAN_KIND_CLIENT, trace, client, peer="payments-vip"))
+        await asyncio.wait_for(busy.wait(), 10)
+        await send(session, half("payments", Span.SPAN_KIND_SERVER, trace, server, client))
+        await until(lambda: now({"payments": 1}), "the server's word did not replace the client's")
+        free.set()
+        await asyncio.wait_for(written.wait(), 10)
+        await asyncio.sleep(0.2)  # what follows the write within the same round
+    async with bot(tmp_path) as (_, session):
+        assert await callees(session, "web") == {"payments": 1}

@@ -6,11 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from bot.enrich.health import NOW_SECONDS, edge_rates, failing_services
+from bot.enrich.health import edge_rates, erring_now, failing_services
 from bot.enrich.view import MapView
 from bot.graph.walk import MAX_REACHED, EdgeFilter, Reach, dependents
-from bot.layers.windows import minute_of
-from bot.model import WINDOW_SECONDS, Kind, Owner
+from bot.model import Kind, Owner
 
 _ASYNCHRONOUS_DAMPING = 0.5
 _SHARES_COMPUTED = 100
@@ -117,9 +116,7 @@ def blast_radius(
 def _hit(view: MapView, reach: Reach, now: float) -> Mapping[str, str]:
     hit = {service: why for service, why in failing_services(view, now).items() if service in reach.found}
     # A caller whose way to the failing service fails is hit, too, even where nothing counts what it serves itself.
-    since, until = minute_of(now) - NOW_SECONDS, now + WINDOW_SECONDS
-    erring = {edge for windows in view.windows.values() for edge in windows.erring(since, until)}
-    for caller, callee in sorted(erring):
+    for caller, callee in sorted(erring_now(view, now)):
         hops = reach.found.get(caller, 0)
         on_the_way = hops > 0 and (callee in reach.start or reach.found.get(callee, hops) < hops)
         if on_the_way and caller not in hit and edge_rates(view, (caller, callee), now).failing:

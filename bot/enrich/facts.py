@@ -71,10 +71,6 @@ class MapFacts:
     runbook: str = ""
     truncated: bool = False
 
-    def stored(self) -> dict[str, Any]:
-        """As JSON-able values."""
-        return asdict(self)
-
 
 def read_map(
     view: MapView,

@@ -79,6 +79,11 @@ def _rates(counts: Callable[[float, float], Tally], now: float, onset: float | N
     )
 
 
+def erring_now(view: MapView, now: float) -> set[EdgeKey]:
+    """Edges with a failed call lately, whether or not that is usual for them."""
+    return view.erring(minute_of(now) - NOW_SECONDS, now + WINDOW_SECONDS)
+
+
 def failing_services(view: MapView, now: float) -> dict[str, str]:
     """Services that fail more than usual at `now`, with `alert`, `errors` or `latency`.
 
@@ -87,11 +92,7 @@ def failing_services(view: MapView, now: float) -> dict[str, str]:
     """
     found = dict.fromkeys(view.firing, "alert")
     suspects = {
-        service
-        for windows in view.windows.values()
-        for edge in windows.erring(minute_of(now) - NOW_SECONDS, now + WINDOW_SECONDS)
-        for service in edge
-        if service not in PSEUDO and service in view.graph
+        service for edge in erring_now(view, now) for service in edge if service not in PSEUDO and service in view.graph
     }
     for service in sorted(suspects - found.keys()):
         if reason := service_rates(view, service, now).failing:

@@ -48,6 +48,10 @@ class MapView:
                     return tally
         return tally
 
+    def erring(self, since: float, until: float) -> set[EdgeKey]:
+        """Edges on which any layer counted a failed call in the windows that start in `[since, until)`."""
+        return set().union(*(windows.erring(since, until) for windows in self.windows.values()))
+
     def call_share(self, caller: str, callee: str) -> float | None:
         """Calls to `callee` for each request `caller` serves, at most 1; None where its own requests are not known."""
         for layer in _COUNTING_LAYERS:

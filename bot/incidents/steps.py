@@ -17,6 +17,7 @@ from bot.incidents.case import Case, Found, key_of
 from bot.incidents.decide import alert_change, incident_state, message_action
 from bot.model import Alert, AlertStatus, Delivery, Message, ServiceHint
 from bot.storage.alert_store import AlertStore, StoredAlert
+from bot.storage.outbox_store import ROOT_KEY
 
 Parser = Callable[[bytes, Mapping[str, str], float], Delivery]
 Renderer = Callable[[IncidentFacts], Message]
@@ -153,7 +154,7 @@ class AlertPath:
         }  # fmt: skip
         if case.incident is None:
             outcome.incident |= {"group_key": case.changed[0].group_key, "created_at": case.now}
-        message = None if case.message is None else ("incident:{incident}:root", self.channel, case.message)
+        message = None if case.message is None else (ROOT_KEY, self.channel, case.message)
         await self.store.commit(outcome, message)
         _note_firing(self.view.firing, case)
         return outcome.verdict

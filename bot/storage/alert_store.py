@@ -158,12 +158,14 @@ class AlertStore:
             return {row[0]: {"deliveries": row[1], "failed": int(row[2] or 0), "last": row[3]} for row in rows}
 
     async def expire(self, before: float) -> int:
-        """Drop worked deliveries and closed incidents older than `before`; says how many deliveries went."""
+        """Drop worked deliveries, and closed incidents with all that hangs on them, older than `before`; says how many
+        deliveries went."""
         async with self._database.write() as connection:
             gone = await connection.execute(
                 delete(_deliveries).where(_deliveries.c.received_at < before, _deliveries.c.state != "waiting")
             )
             closed = select(_incidents.c.id).where(_incidents.c.state == "resolved", _incidents.c.updated_at < before)
+            await outbox_store.forget(connection, list((await connection.execute(closed)).scalars()), before)
             for table in (_alerts, _decisions):
                 await connection.execute(delete(table).where(table.c.incident_id.in_(closed)))
             await connection.execute(

@@ -6,9 +6,10 @@ Claims are single-statement compare-and-set, so that two replicas never work one
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, case, func, or_, select, update
+from sqlalchemy import Table, case, delete, func, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -16,8 +17,13 @@ from bot.model import Message, OutboxRow
 from bot.storage.database import Database
 from bot.storage.tables import OutboxMessageRow
 
+ROOT_KEY = "incident:{incident}:root"
+"""The key of an incident's root message."""
+
 LEASE_SECONDS = 60.0
 """A row claimed this long ago and not settled belongs to a process that died."""
+
+_BATCH = 500
 
 _outbox: Table = OutboxMessageRow.__table__  # type: ignore[attr-defined]
 _parent = _outbox.alias("parent")
@@ -50,6 +56,19 @@ async def put(
     )
 
 
+async def forget(connection: AsyncConnection, incidents: Sequence[int], before: float) -> None:
+    """Let go of the messages of incidents that are forgotten, and of those that belong to none and are older than `before`.
+
+    A message must not outlive its incident: SQLite may give the incident's number to a new one, whose first message would
+    then be taken for an edit of the old.
+    """
+    for start in range(0, len(incidents), _BATCH):
+        keys = [ROOT_KEY.format(incident=incident) for incident in incidents[start : start + _BATCH]]
+        await connection.execute(delete(_outbox).where(_outbox.c.key.in_(keys)))
+    settled = _outbox.c.state.in_(("sent", "failed")) & (_outbox.c.updated_at < before)
+    await connection.execute(delete(_outbox).where(settled, _outbox.c.key.like("delivery:%")))
+
+
 class OutboxStore:
     """The sender's side of the outbox (the Protocol in `bot.slack.send`)."""
 
@@ -74,12 +93,6 @@ class OutboxStore:
     async def _rows(self, statement: Any) -> list[OutboxRow]:
         async with self._database.read() as connection:
             return [_row(row._mapping) for row in await connection.execute(statement)]
-
-    async def next_due(self) -> float | None:
-        """The earliest `not_before` among the rows put off; None where nothing waits."""
-        async with self._database.read() as connection:
-            found = await connection.scalar(select(func.min(_outbox.c.not_before)).where(_outbox.c.state == "pending"))
-            return None if found is None else float(found)
 
     async def claim(self, key: str, now: float) -> bool:
         """Take a row for one attempt; False where another worker has it."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 from bot.catalog.services_file import Catalog, CatalogEntry
 from bot.enrich.facts import FailingService, MapFacts, read_map
@@ -130,7 +131,7 @@ def test_the_minutes_before_the_alert_are_not_taken_for_what_is_usual() -> None:
 
 
 def test_the_facts_can_be_stored() -> None:
-    stored = read(shop(), "pay", who=("web",)).stored()
+    stored = asdict(read(shop(), "pay", who=("web",)))
 
     assert json.loads(json.dumps(stored))["services"][1]["closest"] == ["web"]
     assert stored["failing_calls"][0]["callee"] == "pg"

@@ -454,3 +454,18 @@ async def test_nothing_old_means_nothing_goes(store: AlertStore) -> None:
     assert await store.expire(NOW) == 0
 
     assert (await store.incident(number)).state == "resolved"
+
+
+async def test_a_message_goes_with_its_incident_so_that_no_later_one_of_its_number_edits_it(
+    store: AlertStore, database: Database
+) -> None:
+    outbox = OutboxStore(database)
+    for state, at in (("resolved", NOW), ("open", NOW + 1)):
+        found = await outcome(store, replace(ALERT, fingerprint=state), incident=incident(state=state, updated_at=at))
+        await store.commit(found, ("incident:{incident}:root", "#c", MESSAGE))
+    await store.forward("delivery:7:plain", "#c", MESSAGE, NOW)
+    await outbox.sent("delivery:7:plain", 1, "C1", "1.1", NOW)
+    kept = [row.key for row in await outbox.latest(10)][1]
+    await store.expire(NOW + 500)
+
+    assert [row.key for row in await outbox.latest(10)] == [kept]
