@@ -81,6 +81,7 @@ class Tally:
         self.errors = 0.0
         self.sampled = 0
         self.latency_us = 0.0
+        self.bytes = 0.0
         self.histogram = [0.0] * LATENCY_BUCKETS
 
     def add(self, other: Tally) -> None:
@@ -89,6 +90,7 @@ class Tally:
         self.errors += other.errors
         self.sampled += other.sampled
         self.latency_us += other.latency_us
+        self.bytes += other.bytes
         mine = self.histogram
         for index, count in enumerate(other.histogram):
             if count:
@@ -114,6 +116,36 @@ class Tally:
         return min(1.0, max(0.0, self.errors / self.calls)) if self.calls > 0 else 0.0
 
 
+MAX_ENDPOINTS = 20
+"""Endpoints, protocols and routes kept per edge and layer; further endpoints fold into `other`."""
+OTHER = "other"
+
+
+@dataclass(slots=True)
+class EdgeDetail:
+    """What a layer knows of an edge besides counts.
+
+    `endpoints` counts calls by endpoint. `via` holds the chains of intermediaries between the two ends, caller's side
+    first. `certainty`, 0..1, says how sure the layer is that it joined the right two ends: 1 unless it had to estimate.
+    """
+
+    protocols: set[str] = field(default_factory=set)
+    endpoints: dict[str, float] = field(default_factory=dict)
+    via: set[tuple[str, ...]] = field(default_factory=set)
+    certainty: float = 1.0
+
+    def add(self, other: EdgeDetail) -> None:
+        """Take in what was learnt later; of two certainties the later one stands, since it was made from more."""
+        self.certainty = other.certainty
+        for mine, theirs in ((self.protocols, other.protocols), (self.via, other.via)):
+            room = MAX_ENDPOINTS - len(mine)
+            mine.update(sorted(theirs - mine)[:room] if room > 0 else ())  # type: ignore[arg-type, type-var]
+        for endpoint, calls in other.endpoints.items():
+            known = endpoint in self.endpoints or len(self.endpoints) < MAX_ENDPOINTS
+            name = endpoint if known else OTHER
+            self.endpoints[name] = self.endpoints.get(name, 0.0) + calls
+
+
 @dataclass(slots=True)
 class LayerDelta:
     """What one layer learnt since it was last asked: window start (epoch s, multiple of 60) -> edge -> counts to add."""
@@ -121,9 +153,10 @@ class LayerDelta:
     layer: Layer
     nodes: dict[str, Node] = field(default_factory=dict)
     windows: dict[int, dict[EdgeKey, Tally]] = field(default_factory=dict)
+    details: dict[EdgeKey, EdgeDetail] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.windows or self.nodes)
+        return bool(self.windows or self.nodes or self.details)
 
 
 class AlertStatus(StrEnum):
