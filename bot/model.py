@@ -72,9 +72,12 @@ class Tally:
     `calls` and `errors` are scaled by the sampling probability where the record carries it; `sampled` is the raw number
     of sightings. A tally may be negative: a late span can show that an earlier link was to somebody else, and the
     correction takes the earlier count back.
+
+    What a call is depends on the layer: a request for `ipc` and `trace`, a connection for `network`, which alone knows
+    `bytes` (both directions).
     """
 
-    __slots__ = ("calls", "errors", "histogram", "latency_us", "sampled")
+    __slots__ = ("bytes", "calls", "errors", "histogram", "latency_us", "sampled")
 
     def __init__(self) -> None:
         self.calls = 0.0
@@ -137,9 +140,8 @@ class EdgeDetail:
     def add(self, other: EdgeDetail) -> None:
         """Take in what was learnt later; of two certainties the later one stands, since it was made from more."""
         self.certainty = other.certainty
-        for mine, theirs in ((self.protocols, other.protocols), (self.via, other.via)):
-            room = MAX_ENDPOINTS - len(mine)
-            mine.update(sorted(theirs - mine)[:room] if room > 0 else ())  # type: ignore[arg-type, type-var]
+        self.protocols.update(sorted(other.protocols - self.protocols)[: MAX_ENDPOINTS - len(self.protocols)])
+        self.via.update(sorted(other.via - self.via)[: MAX_ENDPOINTS - len(self.via)])
         for endpoint, calls in other.endpoints.items():
             known = endpoint in self.endpoints or len(self.endpoints) < MAX_ENDPOINTS
             name = endpoint if known else OTHER
