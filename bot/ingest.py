@@ -21,7 +21,7 @@ import structlog
 from bot import metrics
 from bot.enrich.view import MapView
 from bot.errors import Overloaded
-from bot.graph.live import Sighted
+from bot.graph.sighting import Sighted
 from bot.layers.trace import TraceLayer
 from bot.layers.windows import PendingWindows, slices
 from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Layer, LayerDelta, Node, Tally

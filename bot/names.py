@@ -7,6 +7,7 @@ one that cannot merge two different services: explicit attributes, normalisation
 
 from __future__ import annotations
 
+import fnmatch
 import hashlib
 import ipaddress
 import re
@@ -155,6 +156,26 @@ def close_matches(text: str, known: Iterable[str], limit: int = 3) -> tuple[str,
     found = process.extract(wanted, list(known), scorer=fuzz.WRatio, limit=limit * 4, score_cutoff=50)
     ranked = sorted(found, key=lambda hit: (-hit[1], abs(len(hit[0]) - len(wanted)), hit[0]))
     return tuple(hit[0] for hit in ranked[:limit])
+
+
+BACKGROUND = (
+    "kube-dns", "coredns", "node-local-dns", "nodelocaldns", "*.kube-system", "*.istio-system", "*.linkerd", "*.linkerd-viz",
+    "*.monitoring", "prometheus*", "alertmanager*", "vmagent*", "grafana-agent*", "grafana-alloy*", "otel-collector*",
+    "opentelemetry-collector*", "node-exporter*", "kube-state-metrics*", "istiod*", "datadog-agent*", "jaeger-collector*",
+    "zipkin", "topology-bot*",
+)  # fmt: skip
+"""Services that talk to everybody and explain nothing: scrapers, DNS, mesh control planes, telemetry collectors."""
+
+
+class Background:
+    """Which services stay hidden unless asked for, by `fnmatch` patterns over ids without their environment."""
+
+    def __init__(self, patterns: Iterable[str] = BACKGROUND) -> None:
+        self._match = re.compile("|".join(fnmatch.translate(clean(one)) for one in patterns) or r"(?!)").match
+
+    def hides(self, identifier: str) -> bool:
+        """Whether a service is hidden by default."""
+        return self._match(bare(identifier)) is not None
 
 
 class NameIndex:

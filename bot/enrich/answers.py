@@ -40,6 +40,11 @@ class Query:
     hidden: bool = False
 
     @property
+    def reaches_hidden(self) -> bool:
+        """Whether what is hidden by default is wanted: asked for, or a confidence is named that decides instead."""
+        return self.hidden or self.min_confidence is not None
+
+    @property
     def scoped(self) -> bool:
         """Whether only services of some tier or domain are wanted."""
         return bool(self.tier or self.domain)
@@ -68,8 +73,17 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
     def shown(caller: str, callee: str) -> bool:
         return (query.hidden or caller != callee) and (usable is None or usable(caller, callee))
 
-    callers = [one for one in sorted(view.graph.callers(identifier)) if shown(one, identifier)]
-    callees = [one for one in sorted(view.graph.callees(identifier)) if shown(identifier, one)]
+    graph, every = view.graph, query.reaches_hidden
+    callers = [
+        one
+        for one in sorted(graph.callers(identifier) if every else graph.shown_callers(identifier))
+        if shown(one, identifier) and (every or one not in graph.background)
+    ]
+    callees = [
+        one
+        for one in sorted(graph.callees(identifier) if every else graph.shown_callees(identifier))
+        if shown(identifier, one) and (every or one not in graph.background)
+    ]
     owned = ownership(view, identifier)
     found = _summary(view, identifier, failing) | {
         "rates": {
@@ -92,7 +106,9 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
 
 def dependents(view: MapView, identifier: str, now: float, query: Query) -> Json:
     """The blast radius of one service, ranked."""
-    radius = blast_radius(view, [identifier], now, query.depth, _usable(view, now, query))
+    radius = blast_radius(
+        view, [identifier], now, query.depth, _usable(view, now, query), hidden=query.reaches_hidden
+    )
     kept = [one for one in radius.ranked if _in_scope(view, one, query)] if query.scoped else radius.ranked
     answer = _listing(view, kept, now, query, lambda one: _dependent(radius.describe(one)))
     return answer | {
@@ -105,7 +121,7 @@ def dependents(view: MapView, identifier: str, now: float, query: Query) -> Json
 
 def dependencies_of(view: MapView, identifier: str, now: float, query: Query) -> Json:
     """What one service needs, nearest first; `state` is `failing` or `ok`."""
-    reach = dependencies(view.graph, [identifier], query.depth, _usable(view, now, query))
+    reach = dependencies(view.graph, [identifier], query.depth, _usable(view, now, query), hidden=query.reaches_hidden)
     failing = failing_services(view, now)
     kept = [one for one in reach.found if not query.scoped or _in_scope(view, one, query)]
 
@@ -122,7 +138,13 @@ def path(view: MapView, caller: str, callee: str, now: float, query: Query) -> J
     """Call paths from one service to another, shortest first; `items` is empty where there is none."""
     usable = _usable(view, now, query)
     found = paths(
-        view.graph, caller, callee, min(query.limit, 20), min(query.depth or MAX_PATH_HOPS, MAX_PATH_HOPS), usable
+        view.graph,
+        caller,
+        callee,
+        min(query.limit, 20),
+        min(query.depth or MAX_PATH_HOPS, MAX_PATH_HOPS),
+        usable,
+        hidden=query.reaches_hidden,
     )
     items = [
         {
@@ -212,15 +234,13 @@ def _offset(cursor: str) -> int:
 def _usable(view: MapView, now: float, query: Query) -> EdgeFilter | None:
     """Which edges a walk may use; None where it may use all, which is much faster."""
     graph = view.graph
-    if not query.layers and query.min_confidence is None and (query.hidden or graph.all_shown):
+    if not query.layers and query.min_confidence is None:
         return None
 
     def usable(caller: str, callee: str) -> bool:
         if query.layers and not query.layers & graph.layers(caller, callee).keys():
             return False
-        if query.min_confidence is not None:
-            return graph.confidence(caller, callee, now) >= query.min_confidence
-        return query.hidden or graph.shown(caller, callee)
+        return query.min_confidence is None or graph.confidence(caller, callee, now) >= query.min_confidence
 
     return usable
 

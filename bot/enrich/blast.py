@@ -96,9 +96,11 @@ def blast_radius(
     depth: int | None = None,
     usable: EdgeFilter | None = None,
     limit: int = MAX_REACHED,
+    *,
+    hidden: bool = False,
 ) -> BlastRadius:
     """Transitive dependents of `roots`: hit first, entry points first among equals, then tier, expected impact, nearness, name."""
-    reach = dependents(view.graph, roots, depth, usable, limit)
+    reach = dependents(view.graph, roots, depth, usable, limit, hidden=hidden)
     why = _hit(view, reach, now)
     # The walk already goes by nearness and name, so only those that may come before that order are ranked one by one, and
     # call ratios are worked out for those that can come out on top: a hub has thousands of dependents.

@@ -81,8 +81,7 @@ def read_map(
 ) -> MapFacts:
     """The map's answer for the failing `services` (ids on the map); `unknown` are names it has not, with the closest it has."""
     known = [service for service in services if service in view.graph]
-    usable = None if view.graph.all_shown else view.graph.shown
-    radius = blast_radius(view, known, now, usable=usable, limit=RADIUS_LIMIT)
+    radius = blast_radius(view, known, now, limit=RADIUS_LIMIT)
     around = coverage(view, [*known, *radius.ranked], now)
     first = view.entry(known[0]) if known else None
     calls = _failing_calls(view, known, now, onset)

@@ -8,65 +8,37 @@ Held in memory by every replica and never rebuilt on a request.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, TypeVar
 
 import networkx as nx
 
-from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Kind, Layer, Node, Tally
-from bot.names import NameIndex
+from bot.graph.faded import Faded
+from bot.graph.sighting import SHOWN, Sighted, confidence, reasons
+from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeDetail, EdgeKey, Kind, Layer, Node, Tally
+from bot.names import Background, NameIndex
 
 _SWEEP_PAUSE = 1_000
-
 _REPORTING_KINDS = frozenset((Kind.SERVICE, Kind.GATEWAY))
+_COVERED_SECONDS = 900.0
+"""A service has to be seen by a layer this recently, as caller or callee, for the layer's silence on an edge to mean anything."""
 
 _Key = TypeVar("_Key", Layer, str)
-
-_FRESH = 2.0
-_STALE = 6.0
-_GRACE_SECONDS = 120.0
-SHOWN = 0.1
-"""Display threshold: an edge less likely than this is kept and counted, but not shown unless asked for."""
-_BASE_CONFIDENCE = {Layer.TRACE: 0.97, Layer.IPC: 0.95, Layer.NETWORK: 0.9}
-
-
-@dataclass(slots=True)
-class Sighted:
-    """When one layer saw an edge. `interval` is its habit: the usual number of seconds between minutes with traffic."""
-
-    first_seen: float
-    last_seen: float
-    interval: float = float(WINDOW_SECONDS)
-
-    def see(self, minute: int, now: float) -> None:
-        """Take in one minute with traffic. Late minutes widen the range but teach nothing about the habit."""
-        seen = min(now, float(minute + WINDOW_SECONDS))
-        gap = seen - self.last_seen
-        if gap > WINDOW_SECONDS / 2:
-            # A slow average: a nightly job's habit is a day, and one quiet hour of a busy edge does not make it nightly.
-            self.interval += 0.25 * (max(gap, WINDOW_SECONDS) - self.interval)
-        self.first_seen = min(self.first_seen, float(minute))
-        self.last_seen = max(self.last_seen, seen)
-
-    def freshness(self, now: float) -> str:
-        """`fresh`, `fading` or `stale`, by age against the habit."""
-        age = now - self.last_seen - _GRACE_SECONDS
-        if age <= _FRESH * self.interval:
-            return "fresh"
-        return "fading" if age <= _STALE * self.interval else "stale"
-
-    def decay(self, now: float) -> float:
-        """1 while fresh, halving with every further two habitual intervals of silence."""
-        over = now - self.last_seen - _GRACE_SECONDS - _FRESH * self.interval
-        return 1.0 if over <= 0 else float(0.5 ** (over / (_FRESH * self.interval)))
 
 
 class LiveGraph:
     """The merged map. Not thread-safe: one thread (the event loop's) reads and writes it."""
 
-    def __init__(self, names: NameIndex, max_services: int = 100_000, max_edges: int = 1_000_000) -> None:
+    def __init__(
+        self,
+        names: NameIndex,
+        max_services: int = 100_000,
+        max_edges: int = 1_000_000,
+        background: Background | None = None,
+    ) -> None:
         self.names = names
+        self.background: set[str] = set()
+        """Services hidden unless asked for: scrapers, DNS, control planes."""
         self.dropped: Counter[str] = Counter()
         self._max_services = max_services
         self._max_edges = max_edges
@@ -76,7 +48,8 @@ class LiveGraph:
         self._pred: dict[str, dict[str, dict[str, Any]]] = self._graph._pred  # type: ignore[attr-defined]
         self._succ: dict[str, dict[str, dict[str, Any]]] = self._graph._succ  # type: ignore[attr-defined]
         self._entries: dict[str, Sighted] = {}
-        self._faded: set[EdgeKey] = set()
+        self._hides = (background or Background()).hides
+        self._faded = Faded()
 
     def __contains__(self, service: str) -> bool:
         return service in self._graph
@@ -105,7 +78,11 @@ class LiveGraph:
         if self._graph.number_of_nodes() >= self._max_services:
             self.dropped["service cap"] += 1
             return False
-        self._graph.add_node(node.id, node=node, last_seen=0.0, reports=node.kind in _REPORTING_KINDS)
+        self._graph.add_node(
+            node.id, node=node, last_seen=0.0, reports=node.kind in _REPORTING_KINDS, calls={}, serves={}
+        )
+        if self._hides(node.id):
+            self.background.add(node.id)
         self.names.add(node)
         return True
 
@@ -115,30 +92,49 @@ class LiveGraph:
             if tally.calls <= 0 or callee not in self._graph:
                 continue
             seen = min(now, float(minute + WINDOW_SECONDS))
-            self._touch(callee, seen)
-            self._faded.discard((caller, callee))
+            self._touch(callee, seen, "serves", layer)
             if caller == ENTRY:
                 _see(self._entries, callee, minute, now)
             elif caller not in PSEUDO:
-                self._touch(caller, seen)
+                self._touch(caller, seen, "calls", layer)
                 if (parts := self._parts(caller, callee)) is not None:
                     _see(parts, layer, minute, now)
+                    if (caller, callee) in self._faded:
+                        self._judge(caller, callee, now)
 
-    def _touch(self, service: str, seen: float) -> None:
+    def describe(self, layer: Layer, details: Mapping[EdgeKey, EdgeDetail], now: float) -> None:
+        """Take in what a layer knows of edges besides counts. Edges that are not on the map are passed over."""
+        for (caller, callee), detail in details.items():
+            data = self._graph.get_edge_data(caller, callee)
+            if data is None or (part := data["layers"].get(layer)) is None:
+                continue
+            if part.detail is None:
+                part.detail = EdgeDetail()
+            part.detail.add(detail)
+            self._judge(caller, callee, now)
+
+    def _judge(self, caller: str, callee: str, now: float) -> None:
+        """Show an edge or hide it, by its confidence now."""
+        judge = self._faded.discard if self.confidence(caller, callee, now) >= SHOWN else self._faded.add
+        judge(caller, callee)
+
+    def _touch(self, service: str, seen: float, role: str = "", layer: Layer | None = None) -> None:
         data = self._graph.nodes.get(service)
         if data is not None:
             data["last_seen"] = max(data["last_seen"], seen)
+            if layer is not None:
+                data[role][layer] = max(data[role].get(layer, 0.0), seen)
 
     def restore(self, layer: Layer, edge: EdgeKey, sighted: Sighted) -> None:
         """Put a stored edge back on the map (loading at start)."""
         caller, callee = edge
         if callee not in self._graph:  # refused by the cap
             return
-        self._touch(callee, sighted.last_seen)
+        self._touch(callee, sighted.last_seen, "serves", layer)
         if caller == ENTRY:
             self._entries[callee] = sighted
         elif caller not in PSEUDO:
-            self._touch(caller, sighted.last_seen)
+            self._touch(caller, sighted.last_seen, "calls", layer)
             if (parts := self._parts(caller, callee)) is not None:
                 parts[layer] = sighted
 
@@ -174,7 +170,7 @@ class LiveGraph:
         if not parts:
             self._graph.remove_edge(*edge)
             self._edges -= 1
-            self._faded.discard(edge)
+            self._faded.discard(*edge)
         return True
 
     def sweep(self, now: float, before: float) -> Iterator[int]:
@@ -182,7 +178,6 @@ class LiveGraph:
         display threshold. Linear in edges, so it pauses every thousand or so: each yield gives how many edges went."""
         for service in [one for one, seen in self._entries.items() if seen.last_seen < before]:
             del self._entries[service]
-        faded: set[EdgeKey] = set()
         looked = 0
         gone = 0
         for caller in list(self._succ):
@@ -192,21 +187,19 @@ class LiveGraph:
                     self._drop(caller, callee)
                     self._forget_lonely(callee, before)
                     gone += 1
-                elif self.confidence(caller, callee, now) < SHOWN:
-                    faded.add((caller, callee))
+                else:
+                    self._judge(caller, callee, now)
             looked += 1 + len(self._succ.get(caller, ()))
             self._forget_lonely(caller, before)
             if looked > _SWEEP_PAUSE:
                 yield gone
                 looked = gone = 0
-        # What was seen while this was paused is not faded, whatever it was when we passed.
-        self._faded = {edge for edge in faded if self._graph.has_edge(*edge) and self.confidence(*edge, now) < SHOWN}
         yield gone
 
     def _drop(self, caller: str, callee: str) -> None:
         self._graph.remove_edge(caller, callee)
         self._edges -= 1
-        self._faded.discard((caller, callee))
+        self._faded.discard(caller, callee)
         self.dropped["expired edge"] += 1
 
     def _forget_lonely(self, service: str, before: float) -> None:
@@ -219,6 +212,7 @@ class LiveGraph:
             and self.last_seen(service) < before
         ):
             self.names.discard(service)
+            self.background.discard(service)
             self._graph.remove_node(service)
 
     @property
@@ -257,11 +251,32 @@ class LiveGraph:
         return self._entries.get(service)
 
     def confidence(self, caller: str, callee: str, now: float) -> float:
-        """0..1 that the edge is real now: each layer's word, faded by its silence, agreeing layers raising it."""
-        doubt = 1.0
-        for layer, part in self.layers(caller, callee).items():
-            doubt *= 1.0 - _BASE_CONFIDENCE[layer] * part.decay(now)
-        return 1.0 - doubt
+        """0..1 that the edge is real now (see `bot.graph.sighting.confidence`)."""
+        parts = self.layers(caller, callee)
+        return confidence(parts, self._contradicted(caller, callee, parts), now)
+
+    def reasons(self, caller: str, callee: str, now: float) -> list[str]:
+        """Why the confidence is what it is, as short sentences."""
+        parts = self.layers(caller, callee)
+        return reasons(parts, self._contradicted(caller, callee, parts), now)
+
+    def _contradicted(self, caller: str, callee: str, parts: Mapping[Layer, Sighted]) -> bool:
+        """Whether a layer that sees the one call and the other be called has never seen this edge, a mere estimate."""
+        if len(parts) != 1:
+            return False
+        ((layer, part),) = parts.items()
+        if part.detail is None or part.detail.certainty >= 1.0:
+            return False
+        calls, serves = self._graph.nodes[caller]["calls"], self._graph.nodes[callee]["serves"]
+        since = part.last_seen - _COVERED_SECONDS
+        return any(
+            other is not layer and at >= since and serves.get(other, 0.0) >= since for other, at in calls.items()
+        )
+
+    def detail(self, layer: Layer, caller: str, callee: str) -> EdgeDetail | None:
+        """What a layer knows of an edge besides counts; None where that is nothing."""
+        part = self.layers(caller, callee).get(layer)
+        return None if part is None else part.detail
 
     def freshness(self, caller: str, callee: str, now: float) -> str:
         """The best any layer says: `fresh`, `fading` or `stale`."""
@@ -292,13 +307,16 @@ class LiveGraph:
         return self._entries
 
     def shown(self, caller: str, callee: str) -> bool:
-        """Whether an edge is above the display threshold, as of the last `sweep`."""
+        """Whether an edge is above the display threshold, as of when it was last seen, described or swept."""
         return (caller, callee) not in self._faded
 
-    @property
-    def all_shown(self) -> bool:
-        """Whether no edge at all is below the display threshold: lets walks skip the question."""
-        return not self._faded
+    def shown_callers(self, service: str) -> Collection[str]:
+        """Direct dependents by edges above the display threshold."""
+        return self._faded.shown_callers(service, self._pred[service])
+
+    def shown_callees(self, service: str) -> Collection[str]:
+        """Direct dependencies by edges above the display threshold."""
+        return self._faded.shown_callees(service, self._succ[service])
 
 
 def _see(parts: dict[_Key, Sighted], key: _Key, minute: int, now: float) -> None:

@@ -15,7 +15,7 @@ MAX_LOOKS = 200_000
 """Edges looked at in search of paths: some ten milliseconds."""
 
 
-Neighbours = Callable[[str], Iterable[str]]
+Neighbours = Callable[[str], Collection[str]]
 """A service -> the services one call away, in one direction."""
 
 
@@ -57,9 +57,14 @@ def dependents(
     depth: int | None = None,
     usable: EdgeFilter | None = None,
     limit: int = MAX_REACHED,
+    *,
+    hidden: bool = False,
 ) -> Reach:
-    """Transitive callers: who needs `start`. `depth` in hops, None for all; the nearest `limit` at most."""
-    return _reach(start, *_filtered(graph, usable), depth, limit)
+    """Transitive callers: who needs `start`. `depth` in hops, None for all; the nearest `limit` at most.
+
+    `hidden` walks over edges below the display threshold and over background services (scrapers, DNS) too.
+    """
+    return _reach(start, *_filtered(graph, usable, hidden), depth, limit, frozenset() if hidden else graph.background)
 
 
 def dependencies(
@@ -68,26 +73,40 @@ def dependencies(
     depth: int | None = None,
     usable: EdgeFilter | None = None,
     limit: int = MAX_REACHED,
+    *,
+    hidden: bool = False,
 ) -> Reach:
-    """Transitive callees: what `start` needs. `depth` in hops, None for all; the nearest `limit` at most."""
-    callers, callees = _filtered(graph, usable)
-    return _reach(start, callees, callers, depth, limit)
+    """Transitive callees: what `start` needs. `depth` in hops, None for all; the nearest `limit` at most.
+
+    `hidden` walks over edges below the display threshold and over background services (scrapers, DNS) too.
+    """
+    callers, callees = _filtered(graph, usable, hidden)
+    return _reach(start, callees, callers, depth, limit, frozenset() if hidden else graph.background)
 
 
-def _filtered(graph: LiveGraph, usable: EdgeFilter | None) -> tuple[Neighbours, Neighbours]:
+def _filtered(graph: LiveGraph, usable: EdgeFilter | None, hidden: bool) -> tuple[Neighbours, Neighbours]:
     """(callers, callees) over the edges a walk may use."""
+    callers: Neighbours = graph.callers if hidden else graph.shown_callers
+    callees: Neighbours = graph.callees if hidden else graph.shown_callees
     if usable is None:
-        return graph.callers, graph.callees
+        return callers, callees
     return (
-        lambda service: [one for one in graph.callers(service) if usable(one, service)],
-        lambda service: [one for one in graph.callees(service) if usable(service, one)],
+        lambda service: [one for one in callers(service) if usable(one, service)],
+        lambda service: [one for one in callees(service) if usable(service, one)],
     )
 
 
-def _reach(start: Iterable[str], onward: Neighbours, nearer: Neighbours, depth: int | None, limit: int) -> Reach:
+def _reach(
+    start: Iterable[str],
+    onward: Neighbours,
+    nearer: Neighbours,
+    depth: int | None,
+    limit: int,
+    avoided: Collection[str],
+) -> Reach:
     """Breadth first, a whole hop at a time in set arithmetic, which is several times faster than edge by edge."""
     starts = tuple(dict.fromkeys(start))
-    seen = set(starts)
+    seen = {*starts, *avoided}
     found: dict[str, int] = {}
     frontier: Collection[str] = starts
     hops = 0
@@ -105,7 +124,14 @@ def _reach(start: Iterable[str], onward: Neighbours, nearer: Neighbours, depth: 
 
 
 def paths(
-    graph: LiveGraph, caller: str, callee: str, limit: int = 5, max_hops: int = 8, usable: EdgeFilter | None = None
+    graph: LiveGraph,
+    caller: str,
+    callee: str,
+    limit: int = 5,
+    max_hops: int = 8,
+    usable: EdgeFilter | None = None,
+    *,
+    hidden: bool = False,
 ) -> list[tuple[str, ...]]:
     """Up to `limit` call paths from `caller` to `callee`, shortest first, by name among equals; empty where there is none.
 
@@ -115,15 +141,12 @@ def paths(
     if caller == callee:
         return [(caller,)]
     found: list[tuple[str, ...]] = []
-    way = _Way(graph, callee, {callee: 0}, usable)
+    callers, callees = _filtered(graph, usable, hidden)
+    avoided = set() if hidden else graph.background - {caller, callee}
+    way = _Way(callees, callee, {callee: 0})
     frontier = {callee}
     for hops in range(1, max_hops + 1):
-        frontier = {
-            other
-            for service in frontier
-            for other in graph.callers(service)
-            if other not in way.distance and (usable is None or usable(other, service))
-        }
+        frontier = set().union(*map(callers, frontier)) - way.distance.keys() - avoided
         way.distance.update(dict.fromkeys(frontier, hops))
         if caller in way.distance:
             found.extend(islice(way.onward((caller,), hops), limit - len(found)))
@@ -136,21 +159,20 @@ def paths(
 class _Way:
     """Looks for paths to `callee`, never turning where its `distance` says that it cannot be reached in time."""
 
-    graph: LiveGraph
+    callees: Neighbours
     callee: str
     distance: dict[str, int]
-    usable: EdgeFilter | None
     looks: int = 0
 
     def onward(self, path: tuple[str, ...], hops: int) -> Iterator[tuple[str, ...]]:
         """All paths that begin with `path` and come to the callee after exactly `hops` more, by name."""
-        here, onward = path[-1], self.graph.callees(path[-1])
+        onward = self.callees(path[-1])
         self.looks += len(onward)
         if self.looks > MAX_LOOKS:
             return
         near = [other for other in onward if self.distance.get(other, hops) < hops and other not in path]
         for other in sorted(near):
-            if (other == self.callee) is (hops == 1) and (self.usable is None or self.usable(here, other)):
+            if (other == self.callee) is (hops == 1):
                 if hops == 1:
                     yield (*path, other)
                 else:

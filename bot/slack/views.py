@@ -13,6 +13,7 @@ from typing import Any
 from bot import words
 from bot.enrich.facts import FailingCall, FailingService, IncidentFacts, MapFacts
 from bot.model import Alert, Message
+from bot.moments import age
 from bot.slack.budget import fit
 from bot.slack.mrkdwn import date, escape, truncate
 
@@ -229,14 +230,6 @@ def clock(at: float, facts: IncidentFacts) -> str:
 
 
 # -- small words -----------------------------------------------------------------------------------------------------
-
-
-def age(seconds: float) -> str:
-    """`40 s`, `3 min`, `2 h`, `5 d`."""
-    for size, unit in ((86_400, "d"), (3_600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{int(max(0.0, seconds))} s"
 
 
 def _percent(rate: float | None) -> str:

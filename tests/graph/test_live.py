@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.graph.live import SHOWN, LiveGraph, Sighted
-from bot.model import ENTRY, UNATTRIBUTED, EdgeKey, Kind, Layer, Node
+from bot.graph.live import LiveGraph
+from bot.graph.sighting import SHOWN, Sighted
+from bot.model import ENTRY, UNATTRIBUTED, EdgeDetail, EdgeKey, Kind, Layer, Node
 from bot.names import NameIndex, service
 from tests.kit.maps import NOW, edge, graph_of, minute, tally
 
@@ -300,14 +301,15 @@ def test_of_two_layers_the_fresher_one_says_how_fresh_an_edge_is() -> None:
 
 def test_an_edge_faded_below_the_threshold_is_hidden_from_the_next_sweep_until_it_is_seen_again() -> None:
     graph = see(see(empty("a", "b", "c"), AB, at=NOW - 3_600), edge("b>c"))
-    assert graph.all_shown
+    assert graph.shown(*AB)
     sweep(graph)
 
     assert graph.confidence(*AB, NOW) < SHOWN
-    assert (graph.shown(*AB), graph.shown("b", "c"), graph.all_shown) == (False, True, False)
+    assert (graph.shown(*AB), graph.shown("b", "c")) == (False, True)
+    assert (list(graph.shown_callees("a")), list(graph.shown_callers("b"))) == ([], [])
     see(graph, AB)
     assert graph.shown(*AB)
-    assert graph.all_shown
+    assert (list(graph.shown_callees("a")), list(graph.shown_callers("b"))) == (["b"], ["a"])
 
 
 def test_an_edge_seen_while_the_sweep_pauses_is_not_hidden() -> None:
@@ -459,7 +461,7 @@ def test_an_edge_hidden_and_taken_back_is_not_remembered_as_hidden() -> None:
     sweep(graph)
     graph.retract(Layer.TRACE, AB)
 
-    assert graph.all_shown
+    assert graph.shown(*AB)
 
 
 # -- restoring -------------------------------------------------------------------------------------------------------
@@ -480,3 +482,58 @@ def test_a_stored_map_comes_back_as_it_was() -> None:
     assert again.layers(*AB) == graph.layers(*AB)
     assert again.entries == graph.entries
     assert again.edge_count == graph.edge_count
+
+
+# -- what a layer knows besides counts -------------------------------------------------------------------------------
+
+
+def estimated(certainty: float) -> LiveGraph:
+    graph = see(empty("a", "b"), AB, layer=Layer.NETWORK)
+    graph.describe(Layer.NETWORK, {AB: EdgeDetail(certainty=certainty)}, NOW)
+    return graph
+
+
+def test_an_estimated_edge_is_as_sure_as_its_estimate_and_says_so() -> None:
+    graph = estimated(0.5)
+    assert graph.confidence(*AB, NOW) == pytest.approx(0.45)
+    assert graph.reasons(*AB, NOW) == [
+        "seen by network only",
+        "network: estimated behind an intermediary, 50% sure of the two ends",
+    ]
+
+
+def test_an_estimate_below_the_threshold_is_hidden_at_once_and_a_better_one_shows_it() -> None:
+    graph = estimated(0.05)
+    assert not graph.shown(*AB)
+    graph.describe(Layer.NETWORK, {AB: EdgeDetail(certainty=0.9)}, NOW)
+    assert graph.shown(*AB)
+
+
+def test_another_layer_that_saw_the_edge_makes_up_for_a_weak_estimate() -> None:
+    graph = see(estimated(0.05), AB, layer=Layer.IPC)
+    assert graph.shown(*AB)
+    assert graph.confidence(*AB, NOW) > 0.95
+
+
+def test_an_estimate_that_a_layer_covering_both_ends_has_not_seen_is_doubted() -> None:
+    graph = empty("a", "b", "c", "d")
+    see(graph, AB, layer=Layer.NETWORK)
+    graph.describe(Layer.NETWORK, {AB: EdgeDetail(certainty=0.5)}, NOW)
+    see(graph, edge("a>c"), layer=Layer.IPC)
+    assert graph.confidence(*AB, NOW) == pytest.approx(0.45)  # nobody saw b answer, so its silence means nothing
+    see(graph, edge("d>b"), layer=Layer.IPC)
+
+    assert graph.confidence(*AB, NOW) == pytest.approx(0.45 * 0.3)
+    assert graph.reasons(*AB, NOW)[-1] == "a layer that covers both ends has not seen it"
+
+
+def test_a_connection_that_was_seen_is_one_whatever_the_other_layers_say() -> None:
+    graph = see(empty("a", "b", "c", "d"), AB, layer=Layer.NETWORK)
+    see(graph, edge("a>c"), layer=Layer.IPC)
+    see(graph, edge("d>b"), layer=Layer.IPC)
+    assert graph.confidence(*AB, NOW) == pytest.approx(0.9)
+
+
+def test_scrapers_and_name_servers_are_background() -> None:
+    graph = empty("prometheus.monitoring", "kube-dns.kube-system@prod", "payments")
+    assert graph.background == {"prometheus.monitoring", "kube-dns.kube-system@prod"}
