@@ -129,17 +129,19 @@ class EdgeDetail:
     """What a layer knows of an edge besides counts.
 
     `endpoints` counts calls by endpoint. `via` holds the chains of intermediaries between the two ends, caller's side
-    first. `certainty`, 0..1, says how sure the layer is that it joined the right two ends: 1 unless it had to estimate.
+    first. `certainty`, 0..1, says how sure the layer is that it joined the right two ends: 1 unless it had to estimate;
+    `how` it joined them: "" where both were in the record, else see `bot.layers.crossing`.
     """
 
     protocols: set[str] = field(default_factory=set)
     endpoints: dict[str, float] = field(default_factory=dict)
     via: set[tuple[str, ...]] = field(default_factory=set)
     certainty: float = 1.0
+    how: str = ""
 
     def add(self, other: EdgeDetail) -> None:
         """Take in what was learnt later; of two certainties the later one stands, since it was made from more."""
-        self.certainty = other.certainty
+        self.certainty, self.how = other.certainty, other.how
         self.protocols.update(sorted(other.protocols - self.protocols)[: MAX_ENDPOINTS - len(self.protocols)])
         self.via.update(sorted(other.via - self.via)[: MAX_ENDPOINTS - len(self.via)])
         for endpoint, calls in other.endpoints.items():

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import networkx as nx
 
 from bot.graph.faded import Faded
-from bot.graph.sighting import SHOWN, Sighted, confidence, reasons
+from bot.graph.sighting import Sighted, confidence, reasons, worth_showing
 from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeDetail, EdgeKey, Kind, Layer, Node, Tally
 from bot.names import Background, NameIndex
 
@@ -115,7 +115,8 @@ class LiveGraph:
 
     def _judge(self, caller: str, callee: str, now: float) -> None:
         """Show an edge or hide it, by its confidence now."""
-        judge = self._faded.discard if self.confidence(caller, callee, now) >= SHOWN else self._faded.add
+        sure = self.confidence(caller, callee, now)
+        judge = self._faded.discard if worth_showing(self.layers(caller, callee), sure) else self._faded.add
         judge(caller, callee)
 
     def _touch(self, service: str, seen: float, role: str = "", layer: Layer | None = None) -> None:

@@ -10,6 +10,8 @@ from bot.moments import age as spelled
 
 SHOWN = 0.1
 """Display threshold: an edge less likely than this is kept and counted, but not shown unless asked for."""
+SHOWN_ESTIMATE = 0.6
+"""The same for an edge that no layer saw and one estimated: it has to be more likely than not."""
 
 _FRESH = 2.0
 _STALE = 6.0
@@ -70,6 +72,12 @@ def confidence(parts: Mapping[Layer, Sighted], contradicted: bool, now: float) -
             word *= detail.certainty * (_CONFLICT if contradicted else 1.0)
         doubt *= 1.0 - word
     return 1.0 - doubt
+
+
+def worth_showing(parts: Mapping[Layer, Sighted], sure: float) -> bool:
+    """Whether an edge of confidence `sure` is above the display threshold."""
+    estimated = all(part.detail is not None and part.detail.certainty < 1.0 for part in parts.values())
+    return sure >= (SHOWN_ESTIMATE if estimated else SHOWN)
 
 
 def reasons(parts: Mapping[Layer, Sighted], contradicted: bool, now: float) -> list[str]:

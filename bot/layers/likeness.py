@@ -1,0 +1,113 @@
+"""Evidence for who is behind an intermediary that nothing explains: minutes with one party, and legs that look alike.
+
+Comes in: each minute's callers and targets, and single records. Goes out: how sure a pair is. What is lost: evidence for
+the pairs beyond the cap (the least recently fed go first, counted), and that of minutes long gone, but for its sums.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Collection, Sequence
+
+from bot.layers.flow_fold import Single
+
+MAX_PAIRS = 100_000
+_START = 0.25
+_END = 0.5
+_BYTES = 0.05
+_BYTES_SLACK = 1_000.0
+_SHIFT = 7.3
+"""Seconds the legs out are moved to count the matches that chance alone makes."""
+_ENOUGH = 3
+
+Key = tuple[str, str, str]
+"""(intermediary, caller, callee)"""
+OwnerOf = Callable[[str], str | None]
+
+
+def alike(ins: Sequence[Single], outs: Sequence[Single], shift: float = 0.0) -> list[tuple[Single, Single]]:
+    """Pairs of legs that agree in start, end and bytes within the tolerance, and agree with nobody else.
+
+    The leg out starts with the leg in or a moment later, ends about when it does, and carries about as many bytes.
+    """
+    outs = sorted(outs, key=lambda one: one.start)
+    starts = [one.start + shift for one in outs]
+    wooed: Counter[int] = Counter()
+    only: list[tuple[Single, int]] = []
+    for leg in ins:
+        found = []
+        for index in range(bisect_left(starts, leg.start - 0.01), len(outs)):
+            if starts[index] > leg.start + _START:
+                break
+            other = outs[index]
+            near = abs(other.end + shift - leg.end) <= _END
+            if near and abs(other.bytes - leg.bytes) <= max(_BYTES_SLACK, _BYTES * leg.bytes):
+                found.append(index)
+        wooed.update(found)
+        if len(found) == 1:
+            only.append((leg, found[0]))
+    return [(leg, outs[index]) for leg, index in only if wooed[index] == 1]
+
+
+class Evidence:
+    """Sums per pair, and the minutes still open, whose part is replaced whenever they are looked at again."""
+
+    def __init__(self, max_pairs: int = MAX_PAIRS) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._max = max_pairs
+        # pair -> [minutes in which it was implied, matches, matches by chance]
+        self._sums: OrderedDict[Key, list[float]] = OrderedDict()
+        self._minutes: dict[int, dict[Key, tuple[float, float, float]]] = {}
+
+    def replace(self, minute: int, found: dict[Key, tuple[float, float, float]]) -> None:
+        """Put a minute's evidence in the place of what the same minute gave before."""
+        self._add(self._minutes.get(minute, {}), -1)
+        self._minutes[minute] = found
+        self._add(found, 1)
+
+    def close(self, minute: int) -> None:
+        """Keep a minute's part of the sums, and forget which it was."""
+        self._minutes.pop(minute, None)
+
+    def _add(self, found: dict[Key, tuple[float, float, float]], sign: int) -> None:
+        for key, amounts in found.items():
+            sums = self._sums.setdefault(key, [0.0, 0.0, 0.0])
+            self._sums.move_to_end(key)
+            for index, amount in enumerate(amounts):
+                sums[index] += sign * amount
+        while len(self._sums) > self._max:
+            self._sums.popitem(last=False)
+            self.dropped["evidence: too many pairs"] += 1
+
+    def certainty(self, intermediary: str, caller: str, callee: str, callers: int, callees: int) -> tuple[float, str]:
+        """How sure a pair is, and by what. A draw among m callers and n targets joins at least max(m, n) of m·n pairs:
+        that share is what a pair without evidence gets."""
+        implied, matches, chance = self._sums.get((intermediary, caller, callee), (0.0, 0.0, 0.0))
+        best = (1.0 / max(1, min(callers, callees)) if min(callers, callees) > 1 else 0.5, "estimated")
+        if matches >= _ENOUGH and matches > 3 * chance:
+            best = max(best, (min(0.97, 1.0 - (chance + 0.4) / (matches + 0.4)), "likeness"))
+        if implied >= 1:
+            best = max(best, (0.97 if implied >= 2 else 0.85, "implied"))
+        return best
+
+
+def gather(
+    intermediary: str,
+    callers: Collection[str],
+    callees: Collection[str],
+    legs: tuple[Sequence[Single], Sequence[Single]],
+    owner: OwnerOf,
+) -> dict[Key, tuple[float, float, float]]:
+    """One minute's evidence behind one intermediary: implied pairs, and matches with those of chance beside them."""
+    found: dict[Key, list[float]] = {}
+    if len(callers) == 1 or len(callees) == 1:
+        for caller in callers:
+            for callee in callees:
+                found[intermediary, caller, callee] = [1.0, 0.0, 0.0]
+    for index, shift in ((1, 0.0), (2, _SHIFT)):
+        for leg, other in alike(*legs, shift):
+            ends = owner(leg.client), owner(other.server)
+            if ends[0] is not None and ends[1] is not None:
+                found.setdefault((intermediary, ends[0], ends[1]), [0.0, 0.0, 0.0])[index] += 1.0
+    return {key: (one[0], one[1], one[2]) for key, one in found.items()}

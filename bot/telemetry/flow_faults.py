@@ -1,0 +1,77 @@
+"""Names what is wrong with the lines of a body of flow records that stage 1 did not take.
+
+Stage 1 says how many records it refused and why; a sender has to be told which. So a body with faults, and only such a
+one, is read a second time here, line by line. The rules are stage 1's own (`bot.layers.flow_fold`), in the same order.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+MAX_ERRORS = 100
+
+NOT_A_RECORD = "not a flow record: want a JSON object with start, src_ip, dst_ip"
+BAD_START = "start is zero, not a number, in the future, or too old"
+NO_ADDRESS = "src_ip or dst_ip is missing"
+BAD_PORT = "src_port or dst_port is missing or not 0..65535"
+PORTLESS = "proto is not tcp, udp or sctp"
+NEGATIVE = "bytes or packets is negative or not finite"
+BAD_CLIENT = "client is not src, dst or null"
+BACKWARDS = "end is before start"
+
+
+def faults(body: bytes, oldest: float, newest: float) -> list[dict[str, object]]:
+    """The first hundred refused lines as `{"line": number from 1, "why": text}`; accepted starts are `[oldest, newest]`."""
+    found: list[dict[str, object]] = []
+    for number, line in enumerate(body.split(b"\n"), start=1):
+        if not line or line.isspace():
+            continue
+        why = _fault(line, oldest, newest)
+        if why:
+            found.append({"line": number, "why": why})
+            if len(found) >= MAX_ERRORS:
+                break
+    return found
+
+
+def _fault(line: bytes, oldest: float, newest: float) -> str:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError):
+        return NOT_A_RECORD
+    if not isinstance(record, dict):
+        return NOT_A_RECORD
+    start = _number(record, "start")
+    addresses = [record.get(key) for key in ("src_ip", "dst_ip")]
+    if start is None and addresses == [None, None]:
+        return NOT_A_RECORD
+    if start is None or not oldest <= start <= newest:
+        return BAD_START
+    if not all(addresses):
+        return NO_ADDRESS
+    if str(record.get("proto")).lower() not in ("tcp", "udp", "sctp"):
+        return ""  # fine, and no use to a map of calls: counted as ignored
+    return _later_fault(record, start)
+
+
+def _later_fault(record: Mapping[str, Any], start: float) -> str:
+    ports = [_number(record, key) for key in ("src_port", "dst_port")]
+    if any(port is None or not 0 <= port <= 65_535 for port in ports):
+        return BAD_PORT
+    amounts = [_number(record, key) or 0.0 for key in ("bytes", "packets")]
+    if any(amount < 0 or not math.isfinite(amount) for amount in amounts):
+        return NEGATIVE
+    if record.get("client") not in (None, "src", "dst"):
+        return BAD_CLIENT
+    end = _number(record, "end")
+    return BACKWARDS if end is not None and end < start else ""
+
+
+def _number(record: Mapping[str, Any], key: str) -> float | None:
+    try:
+        return float(record[key])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        return None
