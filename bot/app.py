@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 from slack_sdk.web.async_client import AsyncWebClient
 
-from bot import config
+from bot import config, metrics
 from bot.alerts import alertmanager, pagerduty
 from bot.catalog import services_file
 from bot.config import Settings
@@ -27,11 +27,12 @@ from bot.graph.live import LiveGraph
 from bot.incidents.path import AlertWorker
 from bot.incidents.steps import AlertPath
 from bot.ingest import Ingest, load
+from bot.layers.network import Limits, NetworkLayer
 from bot.layers.trace import TraceLayer
 from bot.layers.windows import Windows
 from bot.loops import Loops
 from bot.model import Layer
-from bot.names import NameIndex
+from bot.names import Background, NameIndex
 from bot.slack import views
 from bot.slack.bolt import SlackDoor, closed_door
 from bot.slack.client import SlackSink
@@ -46,6 +47,7 @@ from bot.storage.outbox_store import OutboxStore
 from bot.telemetry.otlp_schema import require_upb
 from bot.web.api import Api
 from bot.web.auth import Gate, Token
+from bot.web.flow_doors import FlowDoors
 from bot.web.pages import Pages
 from bot.web.problem import errors
 from bot.web.status import Parts, Status
@@ -76,8 +78,9 @@ class Running:
 def build_view(settings: Settings) -> MapView:
     """An empty map with its catalogue, as `settings` size it."""
     catalog = services_file.load(settings.catalog) if settings.catalog else services_file.EMPTY
-    graph = LiveGraph(NameIndex(catalog.aliases), settings.max_services, settings.max_edges)
-    return MapView(graph, {Layer.TRACE: Windows(Layer.TRACE)}, catalog)
+    names = NameIndex(catalog.aliases)
+    graph = LiveGraph(names, settings.max_services, settings.max_edges, Background(settings.hidden_services))
+    return MapView(graph, {layer: Windows(layer) for layer in Layer}, catalog)
 
 
 @asynccontextmanager
@@ -102,7 +105,14 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         )
         with _sparing_the_collector():
             stored = await load(view, maps, time.time())
-        ingest = Ingest(trace, view, maps, settings.span_max_age_seconds, stored)
+        network = NetworkLayer(
+            Limits(max_age=settings.flow_max_age_seconds), Background(settings.visible_intermediaries)
+        )
+        stack.callback(network.close)
+        metrics.OPEN_SPANS.set_function(lambda: trace.open_spans)
+        metrics.OPEN_TRACES.set_function(lambda: trace.open_traces)
+        metrics.OPEN_GROUPS.set_function(lambda: network.open_groups)
+        ingest = Ingest((network, trace), view, maps, stored)
         view.firing = await alerts.firing()
         log.info("map loaded", services=view.graph.service_count, edges=view.graph.edge_count)
 
@@ -146,7 +156,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             outbox,
             view,
             sink,
-            ingest.sources,
+            ingest.intake.sources,
             sender.problems,
             loops.failing,
             closed,
@@ -155,7 +165,12 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         )
         status = Status(parts, gate)
         application = web.Application(middlewares=[errors])
-        for room in (TelemetryDoors(ingest, gate), Webhooks(doors, alerts, worker), Api(view, gate), status):
+        intake = ingest.intake
+        rooms = (
+            TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, {}),
+            Webhooks(doors, alerts, worker), Api(view, gate), status,
+        )  # fmt: skip
+        for room in rooms:
             application.add_routes(room.routes())
         application.add_routes(Pages(outbox, gate, _first_steps(settings)).routes())
         if client is not None and settings.slack_signing_secret is not None:

@@ -18,6 +18,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from bot.errors import ConfigError
+from bot.names import BACKGROUND
 
 SCOPES = frozenset(("read", "ingest", "admin"))
 ALERT_SOURCES = ("alertmanager", "pagerduty")
@@ -118,6 +119,17 @@ class Settings(BaseModel):
     )
     trace_max_spans: int = Field(400_000, ge=1_000, description="most spans held open for pairing")
     span_max_age_seconds: float = Field(86_400.0, gt=0, description="spans older than this are dropped and counted")
+    flow_max_age_seconds: float = Field(
+        86_400.0, gt=0, description="flow records that started longer ago are refused and counted"
+    )
+    visible_intermediaries: Names = Field(
+        (),
+        description="comma-separated patterns (`api-gateway*`) of load balancers, proxies and gateways kept on the map as nodes",
+    )
+    hidden_services: Names = Field(
+        BACKGROUND,
+        description="comma-separated patterns of services hidden unless asked for; default: scrapers, DNS, mesh control planes",
+    )
     max_services: int = Field(100_000, ge=10, description="most services on the live map")
     max_edges: int = Field(1_000_000, ge=10, description="most edges on the live map")
     window_retention_seconds: float = Field(

@@ -11,7 +11,9 @@ _FAST = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
 HTTP_REQUESTS = Counter("topology_bot_http_requests", "HTTP requests", ["route", "status"], registry=REGISTRY)
 HTTP_SECONDS = Histogram("topology_bot_http_seconds", "Time to answer", ["route"], buckets=_FAST, registry=REGISTRY)
 
-SPANS_ACCEPTED = Counter("topology_bot_spans_accepted", "Spans taken in", ["source"], registry=REGISTRY)
+TELEMETRY_ACCEPTED = Counter(
+    "topology_bot_telemetry_accepted", "Spans, samples, flow records and identities taken in", ["source"], registry=REGISTRY
+)
 TELEMETRY_DROPPED = Counter(
     "topology_bot_telemetry_dropped",
     "Telemetry records and map entries left out",
@@ -24,6 +26,7 @@ TELEMETRY_LAST = Gauge(
 TELEMETRY_QUEUED = Gauge("topology_bot_telemetry_queued_bytes", "Bytes of telemetry waiting", registry=REGISTRY)
 OPEN_SPANS = Gauge("topology_bot_open_spans", "Spans waiting for their other half", registry=REGISTRY)
 OPEN_TRACES = Gauge("topology_bot_open_traces", "Traces held open", registry=REGISTRY)
+OPEN_GROUPS = Gauge("topology_bot_open_flow_groups", "Groups of flow records held open", registry=REGISTRY)
 MAP_SERVICES = Gauge("topology_bot_map_services", "Services on the live map", registry=REGISTRY)
 MAP_EDGES = Gauge("topology_bot_map_edges", "Edges on the live map", registry=REGISTRY)
 WINDOWS_WRITTEN = Counter("topology_bot_windows_written", "Edge windows written", registry=REGISTRY)

@@ -139,13 +139,13 @@ class Single(NamedTuple):
 
 @dataclass(slots=True)
 class Folded:
-    """One batch after stage 1. `rejected` counts by reason; `ignored` records are fine and say nothing about calls."""
+    """One batch after stage 1. `refused` counts by reason; `ignored` records are fine and say nothing about calls."""
 
     legs: list[Leg] = field(default_factory=list)
     singles: list[Single] = field(default_factory=list)
     accepted: int = 0
     ignored: Counter[str] = field(default_factory=Counter)
-    rejected: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +245,7 @@ def _sort(rows: list[Leg], folded: Folded) -> None:
             folded.ignored["proto without ports"] += row[RECORDS]
             folded.accepted += row[RECORDS]
         else:
-            folded.rejected[REASONS[int(-row[SLOT])]] += row[RECORDS]
+            folded.refused[REASONS[int(-row[SLOT])]] += row[RECORDS]
 
 
 @contextmanager

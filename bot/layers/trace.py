@@ -43,6 +43,8 @@ class TraceLayer:
     let go `lifetime` after the last span. At most `max_spans` in all, the longest quiet traces go first; a trace of
     `max_trace_spans` is linked and let go at once, and what comes after it starts anew."""
 
+    layer = Layer.TRACE
+
     def __init__(
         self,
         settle: float = 2.0,

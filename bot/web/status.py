@@ -14,7 +14,7 @@ from bot import metrics
 from bot.enrich.answers import iso
 from bot.enrich.view import MapView
 from bot.errors import DeliveryError
-from bot.ingest import SourceStats
+from bot.intake import SourceStats
 from bot.slack.ports import Sink
 from bot.storage.alert_store import AlertStore
 from bot.storage.database import Database, DatabaseUnavailable

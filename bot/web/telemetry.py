@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 
 from aiohttp import web
 
 from bot.errors import BadRequest, Overloaded, UnsupportedMediaType
-from bot.ingest import Decoder, Ingest
+from bot.intake import Intake
+from bot.layers.trace import TraceLayer
+from bot.model import Layer
 from bot.telemetry import otlp, zipkin
 from bot.telemetry.packing import BODY_LIMIT, unpack
 from bot.telemetry.spans import SpanBatch
 from bot.web.auth import Gate
 from bot.web.body import read
+
+Decoder = Callable[[bytes, float, float | None], SpanBatch]
+"""(body, now, oldest accepted age in seconds or None) -> spans. Raises BadRequest."""
 
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 
@@ -20,9 +26,11 @@ _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 class TelemetryDoors:
     """POST `/v1/traces` and `/api/v2/spans`."""
 
-    def __init__(self, ingest: Ingest, gate: Gate) -> None:
-        self._ingest = ingest
+    def __init__(self, intake: Intake, trace: TraceLayer, gate: Gate, span_max_age: float) -> None:
+        self._intake = intake
+        self._trace = trace
         self._gate = gate
+        self._span_max_age = span_max_age
 
     def routes(self) -> list[web.RouteDef]:
         """This room's part of the route table."""
@@ -62,10 +70,11 @@ class TelemetryDoors:
     async def _take(self, request: web.Request, source: str, decode: Decoder) -> SpanBatch:
         body = await read(request, BODY_LIMIT)
         # Unpacking is left to the worker thread, with the decoding: a big body must not hold the event loop.
-        return await self._ingest.take(
-            source, body, partial(_unpacked, request.headers.get("Content-Encoding", ""), decode)
+        encoding = request.headers.get("Content-Encoding", "")
+        return await self._intake.take(
+            source, Layer.TRACE, body, partial(_unpacked, encoding, decode, self._span_max_age), self._trace.add
         )
 
 
-def _unpacked(encoding: str, decode: Decoder, body: bytes, now: float, oldest: float | None) -> SpanBatch:
+def _unpacked(encoding: str, decode: Decoder, oldest: float, body: bytes, now: float) -> SpanBatch:
     return decode(unpack(body, encoding), now, oldest)

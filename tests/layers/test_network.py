@@ -35,7 +35,7 @@ class Network:
 
     def flows(self, *records: dict[str, object], now: float = NOW) -> None:
         folded = self.layer.fold("\n".join(map(json.dumps, records)).encode(), now)
-        assert not folded.rejected
+        assert not folded.refused
         self.layer.add(folded, now)
 
     def collect(self, now: float = NOW) -> None:

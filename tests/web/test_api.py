@@ -207,7 +207,7 @@ async def test_metrics_count_what_came_in_and_what_was_left_out(tmp_path: Path) 
         async with session.get("/metrics") as answer:
             text = await answer.text()
 
-    assert 'topology_bot_spans_accepted_total{source="otlp"}' in text
+    assert 'topology_bot_telemetry_accepted_total{source="otlp"}' in text
     assert 'topology_bot_telemetry_dropped_total{reason="rejected",source="otlp"}' in text
     assert "topology_bot_map_services 5.0" in text
 
