@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import signal
 import sys
@@ -21,6 +22,7 @@ from bot.client import Client
 from bot.enrich import answers
 from bot.enrich.answers import Query
 from bot.errors import BotError, ConfigError, NotFound
+from bot.feed import Feeder
 from bot.slack import answers as views
 from bot.slack.console import plain
 from bot.storage.database import Database
@@ -140,6 +142,33 @@ def _print_doctor(found: Answer) -> None:
         out.print(f"[bold red]✗[/] {escape(problem)}")
     if found["ok"]:
         out.print("[bold green]✓[/] nothing to mend")
+
+
+@cli.command()
+def ingest(
+    files: Annotated[list[str], typer.Argument(help="Files to send, gzip allowed; `-` is standard input.")],
+    record_format: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="`identities`, or a format of flow records: `flows`, `hubble`, `vpc`, `goflow2`, `gcp`, `azure`.",
+        ),
+    ] = "flows",
+    url: Url = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """Send flow or identity records from files to the running bot. Exit 1 where some were refused."""
+    feeder = Feeder(url or f"http://{config.load().listen}", token)
+    refused = 0
+    for file in files:
+        fed = feeder.feed(file, record_format)
+        refused += fed.rejected
+        ignored = "".join(f", {count} ignored ({reason})" for reason, count in sorted(fed.ignored.items()))
+        lines = [f"{file}: {fed.accepted} accepted, {fed.rejected} refused{ignored}"]
+        lines += [f"  line {error['line']}: {error['why']}" for error in fed.errors[:10]]
+        say({"file": file} | dataclasses.asdict(fed), as_json, "\n".join(lines))
+    raise typer.Exit(1 if refused else 0)
 
 
 @database_commands.command()

@@ -15,7 +15,7 @@ from functools import lru_cache
 from bot import names
 from bot.layers.flow_minute import Group, GroupKey
 from bot.layers.ownership import Ownership
-from bot.model import WINDOW_SECONDS, Kind, Node
+from bot.model import Kind, Node
 from bot.telemetry.identities import Claim, canonical
 
 
@@ -46,7 +46,7 @@ class Ends:
         """The one owner of an address in the minute: `NOBODY` where there is none, `MIXED` where there are several."""
         found = owners.get(address)
         if found is None:
-            steady = self._ownership.steady(address, start, start + WINDOW_SECONDS)
+            steady = self._ownership.steady_minute(address, start)
             found = owners[address] = self._end(self._ownership.owner(address, start)) if steady else MIXED
         return found
 

@@ -18,17 +18,21 @@ GroupKey = tuple[float, str, str, int, str | None]
 MAX_SINGLES = 40_000
 
 
-class Group:
-    """The legs of one key. `said` is (caller, callee, calls, bytes) as the map has it, None for nothing."""
+Said = tuple[EdgeKey, float, float]
+"""(edge, calls, bytes): what the map has of a group."""
 
-    __slots__ = ("first", "heard", "last", "said", "sides")
+
+class Group:
+    """The legs of one key. `heard`: when the first came. `said` is None where the map has nothing of it."""
+
+    __slots__ = ("bytes", "first", "heard", "last", "more", "records", "said", "side")
 
     def __init__(self, leg: Leg, now: float) -> None:
-        self.first = leg[FIRST]
-        self.last = leg[LAST]
-        self.sides = {leg[SIDE]: (leg[RECORDS], leg[BYTES])}
+        # Nearly every group has one side only, so the first is kept without a dictionary.
+        _, _, _, _, self.side, _, self.records, self.bytes, self.first, self.last = leg
+        self.more: dict[int, tuple[int, float]] | None = None
         self.heard = now
-        self.said: tuple[str, str, float, float] | None = None
+        self.said: Said | None = None
 
     def add(self, leg: Leg) -> None:
         """Take in more records of the same key."""
@@ -37,26 +41,24 @@ class Group:
         if leg[LAST] > self.last:
             self.last = leg[LAST]
         side = leg[SIDE]
-        known = self.sides.get(side)
-        self.sides[side] = (
-            (leg[RECORDS], leg[BYTES]) if known is None else (known[0] + leg[RECORDS], known[1] + leg[BYTES])
-        )
+        if side == self.side:
+            self.records += leg[RECORDS]
+            self.bytes += leg[BYTES]
+            return
+        if self.more is None:
+            self.more = {}
+        records, size = self.more.get(side, (0, 0.0))
+        self.more[side] = (records + leg[RECORDS], size + leg[BYTES])
 
     def amount(self) -> tuple[float, float]:
         """(connections, bytes). Both ends may report one connection, and each direction may be a record of its own: of
         several witnesses the one that saw most is believed, and the two directions' bytes are added."""
-        sides = self.sides
-        if len(sides) == 1:
-            ((records, size),) = sides.values()
-            return float(records), size
+        if self.more is None:
+            return float(self.records), self.bytes
+        sides = {self.side: (self.records, self.bytes)} | self.more
         forward = max((size for side, (_, size) in sides.items() if not side & 1), default=0.0)
         reverse = max((size for side, (_, size) in sides.items() if side & 1), default=0.0)
         return float(max(records for records, _ in sides.values())), forward + reverse
-
-    @property
-    def protocol(self) -> str:
-        """`tcp`, `udp` or `sctp`."""
-        return ("tcp", "udp", "sctp")[next(iter(self.sides)) // 10]
 
 
 class Minute:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import lru_cache
 from math import inf
 
 from bot.layers.crossings import Crossings, unknown_caller
@@ -57,6 +58,7 @@ class NetworkLayer:
         self._minutes: dict[int, Minute] = {}
         self._owners: dict[int, dict[str, End]] = {}  # by minute, see `Ends.through`
         self._groups = 0
+        self._expired = 0.0
         self._seen = (-1, -1)
         self._places: list[tuple[str, int]] = []
         self._opaque: list[str] = []
@@ -130,7 +132,9 @@ class NetworkLayer:
             self._work(start, minute, now)
             if now - max(start + WINDOW_SECONDS, minute.heard) > self._limits.grace:
                 self._close(start, now)
-        self.ownership.expire(now - self._limits.max_age - self._limits.grace)
+        if now - self._expired >= WINDOW_SECONDS:
+            self.ownership.expire(now - self._limits.max_age - self._limits.grace)
+            self._expired = now
         delta, self._delta = self._delta, LayerDelta(Layer.NETWORK)
         delta.windows = {start: edges for start, edges in delta.windows.items() if edges}
         return delta
@@ -205,18 +209,20 @@ class NetworkLayer:
                 minute.waiting.add(key)
                 callee = None
             elif callee is None:
-                self.dropped["callee unattributed"] += group.sides[next(iter(group.sides))][0]
-            edge = None if callee is None else (caller, callee.id)
-            said_before = edge is not None and group.said is not None and group.said[:2] == edge
+                self.dropped["callee unattributed"] += group.records
+            if callee is None:
+                _say(edges, group, None)
+                continue
+            edge = (caller, callee.id)
+            if group.said is None or group.said[0] != edge:
+                self._note_direct(key, group, client, server, (edge, callee))
             _say(edges, group, edge)
-            if callee is not None and not said_before:
-                self._note_direct(key, group, client, server, (caller, callee))
 
-    def _note_direct(self, key: GroupKey, group: Group, client: End, server: End, ends: tuple[str, Node]) -> None:
-        edge = (ends[0], ends[1].id)
+    def _note_direct(self, key: GroupKey, group: Group, client: End, server: End, found: tuple[EdgeKey, Node]) -> None:
+        edge, callee = found
         known = self._described.get(edge)
-        past = tuple(one for one in (client.past, server.past) if one)
-        protocol = f"{group.protocol}/{key[3]}"
+        past = tuple([one for one in (client.past, server.past) if one]) if key[4] is not None else ()
+        protocol = _protocol(group.side // 10, key[3])
         if (
             known is not None
             and known.certainty == 1.0
@@ -224,9 +230,8 @@ class NetworkLayer:
             and (not past or past in known.via)
         ):
             return
-        self._name(client.node, server.node, ends[1])
-        detail = EdgeDetail({protocol}, via={past} if past else set(), how="exact" if past else "")
-        self._describe(edge, detail)
+        self._name(client.node, callee)
+        self._describe(edge, EdgeDetail({protocol}, via={past} if past else set(), how="exact" if past else ""))
 
     def _name(self, *nodes: Node | None) -> None:
         for node in nodes:
@@ -271,23 +276,25 @@ class NetworkLayer:
         minute.said = {edge: (pair.calls, pair.bytes) for edge, pair in pairs.items()}
 
 
-def _say(edges: dict[EdgeKey, Tally], group: Group, ends: EdgeKey | None) -> None:
+@lru_cache(maxsize=65_536)
+def _protocol(number: int, port: int) -> str:
+    return f"{('tcp', 'udp', 'sctp')[number]}/{port}"
+
+
+def _say(edges: dict[EdgeKey, Tally], group: Group, edge: EdgeKey | None) -> None:
     """Bring what the map has of a group up to date: take back what was said of other ends, add what is new."""
     said = group.said
-    if ends is None:
-        if said is not None:
-            _count(edges, (said[0], said[1]), -said[2], -said[3])
-            group.said = None
+    if said is not None and (edge is None or said[0] != edge):
+        _count(edges, said[0], -said[1], -said[2])
+        group.said = said = None
+    if edge is None:
         return
     calls, size = group.amount()
     if said is None:
-        _count(edges, ends, calls, size)
-    elif said[0] == ends[0] and said[1] == ends[1]:
-        _count(edges, ends, calls - said[2], size - said[3])
+        _count(edges, edge, calls, size)
     else:
-        _count(edges, (said[0], said[1]), -said[2], -said[3])
-        _count(edges, ends, calls, size)
-    group.said = (*ends, calls, size)
+        _count(edges, edge, calls - said[1], size - said[2])
+    group.said = (edge, calls, size)
 
 
 def _count(edges: dict[EdgeKey, Tally], edge: EdgeKey, calls: float, size: float) -> None:

@@ -111,6 +111,11 @@ class Ownership:
         # An end is not a moment of ownership, but a start is: ranges are half-open.
         return found.claim if at < found.reach(self._ttl) else None
 
+    def steady_minute(self, ip: str, minute: int) -> bool:
+        """Whether an address has one owner, or none, all through a minute. (That a silent owner lapses in it is no change: how
+        long silence lasts is a matter of judgement, not of record.)"""
+        return ip not in self._boundaries.get(minute, ())
+
     def steady(self, ip: str, since: float, until: float) -> bool:
         """Whether nothing begins or ends on an address in `(since, until]`: one look-up then holds for all of it."""
         return not any(since < edge <= until for edge in self._edges(ip))
