@@ -48,6 +48,7 @@ from bot.telemetry.otlp_schema import require_upb
 from bot.web.api import Api
 from bot.web.auth import Gate, Token
 from bot.web.flow_doors import FlowDoors
+from bot.web.overlay import Overlay
 from bot.web.pages import Pages
 from bot.web.problem import errors
 from bot.web.status import Parts, Status
@@ -168,7 +169,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         intake = ingest.intake
         rooms = (
             TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, {}),
-            Webhooks(doors, alerts, worker), Api(view, gate), status,
+            Webhooks(doors, alerts, worker), Api(view, gate), Overlay(view, gate), status,
         )  # fmt: skip
         for room in rooms:
             application.add_routes(room.routes())

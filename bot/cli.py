@@ -9,6 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import quote
 
@@ -21,11 +22,13 @@ from bot import __version__, app, config, demo
 from bot.client import Client
 from bot.enrich import answers
 from bot.enrich.answers import Query
+from bot.enrich.overlay import overlay
 from bot.errors import BotError, ConfigError, NotFound
 from bot.feed import Feeder
 from bot.slack import answers as views
 from bot.slack.console import plain
 from bot.storage.database import Database
+from bot.telemetry import trace_file
 from bot.web.status import Parts, examine
 
 Answer = dict[str, Any]
@@ -88,8 +91,22 @@ def run_demo(
 
 
 @cli.command()
-def show(service: str, url: Url = "", token: Token = "", as_json: AsJson = False) -> None:
-    """One service: who calls it, whom it calls, who owns it, how it does."""
+def show(
+    service: Annotated[str, typer.Argument(help="A service by its name or id.")] = "",
+    trace: Annotated[
+        str, typer.Option(help="Lay the trace in this file (OTLP, Zipkin or Jaeger JSON) over the map instead.")
+    ] = "",
+    url: Url = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """One service: who calls it, whom it calls, who owns it, how it does. Or one trace, call by call."""
+    if bool(service) == bool(trace):
+        raise ConfigError("say a service, or --trace FILE")
+    if trace:
+        answer = _overlaid(trace, url, token)
+        say(answer, as_json, "\n".join(_overlay_lines(answer)))
+        return
 
     async def read(parts: Parts) -> Answer:
         identifier = parts.view.graph.names.resolve(service)
@@ -101,6 +118,35 @@ def show(service: str, url: Url = "", token: Token = "", as_json: AsJson = False
         say({"error": str(error), "suggestions": list(error.suggestions)}, as_json, str(error))
         raise typer.Exit(1) from None
     say(answer, as_json, plain(views.service(answer).text))
+
+
+def _overlaid(path: str, url: str, token: str) -> Answer:
+    try:
+        body = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    if url:
+        return Client(url, token).post("/api/v1/overlay", body)
+
+    async def offline() -> Answer:
+        async with app.reading(config.load()) as parts:
+            return overlay(parts.view, trace_file.decode(body, time.time()), time.time())
+
+    return asyncio.run(offline())
+
+
+def _overlay_lines(answer: Answer) -> list[str]:
+    lines = [f"{answer['spans']} spans, {len(answer['items'])} calls, {answer['new']} of them new to the map"]
+    for item in answer["items"]:
+        took = "" if item["duration_ms"] is None else f" {item['duration_ms']:.0f} ms"
+        usual = "" if item["usual_p95_ms"] is None else f" (usually up to {item['usual_p95_ms']:.0f} ms)"
+        marks = [
+            *(["failed"] if item["errors"] else []), *(["slower than usual"] if item["slower"] else []),
+            *(["new to the map"] if item["edge"] is None else []),
+        ]  # fmt: skip
+        marked = f"  ← {', '.join(marks)}" if marks else ""
+        lines.append(f"  {item['caller']} → {item['callee']}{took}{usual}{marked}")
+    return lines
 
 
 @cli.command()

@@ -28,21 +28,30 @@ class Client:
 
     def get(self, path: str, params: Mapping[str, str] | None = None) -> dict[str, Any]:
         """The JSON answer of one route."""
+        return self._answer(path, params=params)
+
+    def post(self, path: str, body: bytes) -> dict[str, Any]:
+        """The JSON answer to a question that has a body."""
+        return self._answer(path, body=body)
+
+    def _answer(
+        self, path: str, *, params: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> dict[str, Any]:
         try:
-            response = self._get(path, params)
+            response = self._ask(path, params, body)
         except requests.RequestException as error:
             raise ConfigError(f"no bot answers at {self._url} ({type(error).__name__}); is it running?") from None
         try:
-            body: dict[str, Any] = response.json()
+            answer: dict[str, Any] = response.json()
         except requests.JSONDecodeError:
             raise Refused(
                 f"{self._url}{path} answered {response.status_code} and not in JSON: is it a topology-bot?"
             ) from None
-        if response.status_code in (404, 409) and "suggestions" in body:
-            raise NotFound(str(body.get("detail", "")), tuple(body["suggestions"]))
+        if response.status_code in (404, 409) and "suggestions" in answer:
+            raise NotFound(str(answer.get("detail", "")), tuple(answer["suggestions"]))
         if not response.ok:
-            raise Refused(str(body.get("detail") or body))
-        return body
+            raise Refused(str(answer.get("detail") or answer))
+        return answer
 
     # A bot that is just being restarted refuses connections for a moment.
     @retry(
@@ -51,5 +60,7 @@ class Client:
         wait=wait_fixed(0.3),
         reraise=True,
     )
-    def _get(self, path: str, params: Mapping[str, str] | None) -> requests.Response:
-        return self._session.get(self._url + path, params=params, timeout=_TIMEOUT)
+    def _ask(self, path: str, params: Mapping[str, str] | None, body: bytes | None) -> requests.Response:
+        if body is None:
+            return self._session.get(self._url + path, params=params, timeout=_TIMEOUT)
+        return self._session.post(self._url + path, data=body, timeout=_TIMEOUT)

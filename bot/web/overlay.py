@@ -1,0 +1,38 @@
+"""POST `/api/v1/overlay`: one trace in the body, laid over the map. Nothing of it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+from aiohttp import web
+
+from bot.enrich.overlay import overlay
+from bot.enrich.view import MapView
+from bot.telemetry import trace_file
+from bot.telemetry.packing import unpack
+from bot.web.auth import Gate
+from bot.web.body import read
+from bot.web.problem import json_response
+
+BODY_LIMIT = 8 * 1024 * 1024
+
+
+class Overlay:
+    """One trace over the map."""
+
+    def __init__(self, view: MapView, gate: Gate) -> None:
+        self._view = view
+        self._gate = gate
+
+    def routes(self) -> list[web.RouteDef]:
+        """This room's part of the route table."""
+        return [web.post("/api/v1/overlay", self.overlay)]
+
+    async def overlay(self, request: web.Request) -> web.Response:
+        """OTLP JSON, Zipkin v2 JSON or Jaeger JSON; asking changes nothing, so the scope is `read`."""
+        self._gate.check(request, "read")
+        body = unpack(await read(request, BODY_LIMIT), request.headers.get("Content-Encoding", ""), BODY_LIMIT)
+        now = time.time()
+        batch = await asyncio.to_thread(trace_file.decode, body, now)
+        return json_response(overlay(self._view, batch, now))
