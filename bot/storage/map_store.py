@@ -1,8 +1,8 @@
 """The map on disk: services, each layer's edges, and their minute windows. Bulk in, bulk out.
 
-Writes are absolute for what is known (first and last seen) and additive for counts, so that a late or corrected count
-merges by itself. One call of `write` is one transaction: all of it or nothing. Rows go in the order of their keys, so that
-two replicas that write the same ones cannot deadlock.
+First seen only ever falls and last seen only ever rises, and counts are added, so that what is late or corrected merges by
+itself, in any order. One call of `write` is one transaction: all of it or nothing. Rows go in the order of their keys, so
+that two replicas that write the same ones cannot deadlock. Older minutes, hours and days: `bot.storage.history_store`.
 """
 
 from __future__ import annotations
@@ -10,32 +10,41 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, TypeVar
 
-from sqlalchemy import Table, delete, select
+from sqlalchemy import Table, delete, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.model import EdgeKey, Kind, Layer, Node, Tally
+from bot.counts import tally_of
+from bot.model import EdgeDetail, EdgeKey, Kind, Layer, Node, Tally
+from bot.storage.blocks import MINUTE
 from bot.storage.database import Database
-from bot.storage.tables import COUNTS, HISTOGRAM, EdgeRow, EdgeWindowRow, ServiceRow
+from bot.storage.details import from_json, to_json
+from bot.storage.notes import kept_from, mark
+from bot.storage.retention import let_go, oldest
+from bot.storage.roll_up import SETTLE_SECONDS, RollUp
+from bot.storage.tables import COUNTS, EdgeLateRow, EdgeRow, EdgeWindowRow, ServiceRow
 
 _BATCH = 1_000
 
 _services: Table = ServiceRow.__table__  # type: ignore[attr-defined]
 _edges: Table = EdgeRow.__table__  # type: ignore[attr-defined]
 _windows: Table = EdgeWindowRow.__table__  # type: ignore[attr-defined]
+_late: Table = EdgeLateRow.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class StoredEdge:
-    """One layer's edge as it is kept: when it was seen, and its habitual interval in seconds."""
+    """One layer's edge as it is kept: when it was seen, its habitual interval in seconds, and what else the layer knows of
+    it (None, when written: as it is stored)."""
 
     layer: Layer
     edge: EdgeKey
     first_seen: float
     last_seen: float
     interval: float
+    detail: EdgeDetail | None = None
 
 
 class MapStore:
@@ -43,7 +52,9 @@ class MapStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._roll_up = RollUp(database)
         self._insert: Any = sqlite.insert if database.is_sqlite else postgresql.insert
+        self._additions = {table.name: _addition(table.name, sqlite=database.is_sqlite) for table in (_windows, _late)}
         self._edge_ids: dict[tuple[Layer, EdgeKey], int] = {}
 
     async def write(
@@ -58,15 +69,21 @@ class MapStore:
         async with self._database.write() as connection:
             await self._write_services(connection, nodes, now)
             ids = await self._write_edges(connection, edges)
-            rows = [
-                _window_row(start, ids[edge], tally)
-                for start, counts in windows.items()
-                for edge, tally in counts.items()
-            ]
-            await self._write_windows(connection, rows)
+            kept = (await kept_from(connection, while_writing=True))[MINUTE]
+            written = 0
+            for table, starts in (
+                (_windows, [start for start in windows if start >= kept]),
+                (_late, [start for start in windows if start < kept]),
+            ):
+                rows = [
+                    (start, ids[edge], *_counts(tally)) for start in starts for edge, tally in windows[start].items()
+                ]
+                await self._add(connection, table, rows)
+                written += len(rows)
+            await mark(connection, MINUTE, windows)
         # Only once the transaction stands: a rolled-back id must not be remembered.
         self._edge_ids.update(((layer, edge), row_id) for edge, row_id in ids.items())
-        return len(rows)
+        return written
 
     async def _write_services(self, connection: AsyncConnection, nodes: Iterable[Node], now: float) -> None:
         statement = self._insert(_services)
@@ -80,29 +97,36 @@ class MapStore:
             await connection.execute(statement, batch)
 
     async def _write_edges(self, connection: AsyncConnection, edges: Sequence[StoredEdge]) -> dict[EdgeKey, int]:
+        earlier, later = ("min", "max") if self._database.is_sqlite else ("least", "greatest")
         statement = self._insert(_edges)
-        statement = statement.on_conflict_do_update(
-            index_elements=["layer", "caller", "callee"],
-            set_={"last_seen": statement.excluded.last_seen, "first_seen": statement.excluded.first_seen,
-                  "interval": statement.excluded.interval},
-        ).returning(_edges.c.id, _edges.c.caller, _edges.c.callee)  # fmt: skip
+        new = statement.excluded
+        changed = {
+            "first_seen": getattr(func, earlier)(_edges.c.first_seen, new.first_seen),
+            "last_seen": getattr(func, later)(_edges.c.last_seen, new.last_seen),
+            "interval": new.interval,
+        }
         ids: dict[EdgeKey, int] = {}
-        rows = (
-            {"layer": edge.layer.value, "caller": edge.edge[0], "callee": edge.edge[1], "first_seen": edge.first_seen,
-             "last_seen": edge.last_seen, "interval": edge.interval}
-            for edge in sorted(edges, key=lambda edge: edge.edge)
-        )  # fmt: skip
-        for batch in _batches(rows):
-            for row_id, caller, callee in await connection.execute(statement, batch):
-                ids[caller, callee] = row_id
+        for described in (False, True):
+            rows = (
+                {"layer": edge.layer.value, "caller": edge.edge[0], "callee": edge.edge[1],
+                 "first_seen": edge.first_seen, "last_seen": edge.last_seen, "interval": edge.interval,
+                 "detail": to_json(edge.detail)}
+                for edge in sorted(edges, key=lambda edge: edge.edge)
+                if (edge.detail is not None) is described
+            )  # fmt: skip
+            upsert = statement.on_conflict_do_update(
+                index_elements=["layer", "caller", "callee"],
+                set_=changed | {"detail": new.detail} if described else changed,
+            ).returning(_edges.c.id, _edges.c.caller, _edges.c.callee)
+            for batch in _batches(rows):
+                for row_id, caller, callee in await connection.execute(upsert, batch):
+                    ids[caller, callee] = row_id
         return ids
 
-    async def _write_windows(self, connection: AsyncConnection, rows: Sequence[dict[str, float]]) -> None:
-        statement = self._insert(_windows)
-        added = {name: _windows.c[name] + statement.excluded[name] for name in COUNTS}
-        statement = statement.on_conflict_do_update(index_elements=["start", "edge_id"], set_=added)
-        for batch in _batches(sorted(rows, key=lambda row: (row["start"], row["edge_id"]))):
-            await connection.execute(statement, batch)
+    async def _add(self, connection: AsyncConnection, table: Table, rows: list[tuple[float | None, ...]]) -> None:
+        """Add counts to what is stored. As plain SQL and tuples, which takes a third of the time."""
+        for batch in _batches(sorted(rows)):
+            await connection.exec_driver_sql(self._additions[table.name], batch)
 
     async def services(self) -> list[Node]:
         """Every service ever stored and not expired."""
@@ -117,8 +141,8 @@ class MapStore:
             rows = await connection.execute(select(*columns))
             return [Node(row[0], Kind(row[1]), *row[2:]) for row in rows]
 
-    async def edges(self) -> list[StoredEdge]:
-        """Every stored edge of every layer."""
+    async def edges(self, since: float = 0.0) -> list[StoredEdge]:
+        """Every stored edge of every layer that was last seen at `since` (epoch s) or later."""
         async with self._database.read() as connection:
             columns = (
                 _edges.c.id,
@@ -128,12 +152,16 @@ class MapStore:
                 _edges.c.first_seen,
                 _edges.c.last_seen,
                 _edges.c.interval,
+                _edges.c.detail,
             )
             found = []
-            for row_id, layer_name, caller, callee, *times in await connection.execute(select(*columns)):
+            statement = select(*columns).where(_edges.c.last_seen >= since)
+            for row_id, layer_name, caller, callee, first, last, interval, detail in await connection.execute(
+                statement
+            ):
                 layer = Layer(layer_name)
                 self._edge_ids[layer, (caller, callee)] = row_id
-                found.append(StoredEdge(layer, (caller, callee), *times))
+                found.append(StoredEdge(layer, (caller, callee), first, last, interval, from_json(detail)))
             return found
 
     async def windows(self, layer: Layer, since: float) -> AsyncIterator[tuple[int, EdgeKey, Tally]]:
@@ -145,47 +173,63 @@ class MapStore:
                 select(*columns).where(_windows.c.start >= int(since))
             ):
                 if (edge := by_id.get(edge_id)) is not None:
-                    yield start, edge, _tally(counts)
+                    yield start, edge, tally_of([count or 0.0 for count in counts])
 
     async def expire(self, windows_before: float, edges_before: float) -> tuple[int, int]:
-        """Drop windows and edges older than the retention, and services left without an edge; says how many of the first two."""
-        async with self._database.write() as connection:
-            windows = await connection.execute(delete(_windows).where(_windows.c.start < int(windows_before)))
-            old = select(_edges.c.id).where(_edges.c.last_seen < edges_before)
-            gone = set((await connection.execute(old)).scalars())
-            if gone:  # else every window would be looked at for nothing: they are found by time, not by edge
-                await connection.execute(delete(_windows).where(_windows.c.edge_id.in_(old)))
-                await connection.execute(delete(_edges).where(_edges.c.last_seen < edges_before))
+        """Drop minute windows older than the retention (whole hours, once they are rolled up), edges last seen before
+        `edges_before` of which no count is kept at any resolution, and services left without an edge; says how many of the
+        first two."""
+        await self._roll_up.roll(windows_before + SETTLE_SECONDS)
+        windows = await let_go(self._database, MINUTE, windows_before)
+        async with self._database.read() as connection:
+            before = min(edges_before, await oldest(connection))
+            gone = set((await connection.execute(select(_edges.c.id).where(_edges.c.last_seen < before))).scalars())
+        if gone:
+            await self._delete_edges(sorted(gone), before)
+            async with self._database.write() as connection:
                 used = select(_edges.c.caller).union(select(_edges.c.callee))
                 await connection.execute(delete(_services).where(_services.c.id.not_in(used)))
-        if gone:
             self._edge_ids = {edge: row_id for edge, row_id in self._edge_ids.items() if row_id not in gone}
-        return windows.rowcount, len(gone)
+        return windows, len(gone)
 
     async def forget(self, edges: Sequence[tuple[Layer, EdgeKey]]) -> None:
-        """Take edges back with everything counted on them: they turned out never to have been."""
+        """Take edges back: they turned out never to have been. What was counted on them belongs to nobody then, and goes
+        with its time: it is found by time, not by edge."""
         ids = [row_id for edge in edges if (row_id := self._edge_ids.pop(edge, None)) is not None]
-        async with self._database.write() as connection:
-            for batch in (ids[start : start + _BATCH // 2] for start in range(0, len(ids), _BATCH // 2)):
-                await connection.execute(delete(_windows).where(_windows.c.edge_id.in_(batch)))
-                await connection.execute(delete(_edges).where(_edges.c.id.in_(batch)))
+        await self._delete_edges(ids)
+
+    async def _delete_edges(self, ids: Sequence[int], before: float = float("inf")) -> None:
+        """Delete edges a batch at a time, save those that were seen again at `before` or later."""
+        for start in range(0, len(ids), _BATCH // 2):
+            async with self._database.write() as connection:
+                batch = ids[start : start + _BATCH // 2]
+                unseen = _edges.c.last_seen < before
+                await connection.execute(delete(_edges).where(_edges.c.id.in_(batch), unseen))
 
 
-def _window_row(start: int, edge_id: int, tally: Tally) -> dict[str, float]:
-    row = {"start": start, "edge_id": edge_id, "calls": tally.calls, "errors": tally.errors, "sampled": tally.sampled,
-           "latency_us": tally.latency_us}  # fmt: skip
-    row.update(zip(HISTOGRAM, tally.histogram, strict=True))
-    return row
+def _addition(table: str, *, sqlite: bool) -> str:
+    """The statement that adds counts to a row; nothing is NULL (see `bot.storage.tables`)."""
+    columns = ("start", "edge_id", *COUNTS)
+    places = ", ".join("?" if sqlite else f"${number}" for number in range(1, len(columns) + 1))
+    added = ", ".join(
+        f"{name} = NULLIF(COALESCE({table}.{name}, 0) + COALESCE(excluded.{name}, 0), 0)" for name in COUNTS
+    )
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) "  # noqa: S608
+        f"ON CONFLICT (start, edge_id) DO UPDATE SET {added}"
+    )
 
 
-def _tally(counts: Sequence[float]) -> Tally:
-    tally = Tally()
-    tally.calls, tally.errors, tally.sampled, tally.latency_us = counts[0], counts[1], int(counts[2]), counts[3]
-    tally.histogram = list(counts[4:])
-    return tally
+def _counts(tally: Tally) -> Iterable[float | None]:
+    """In the order of the columns, None for nothing."""
+    totals = (tally.calls, tally.errors, tally.sampled, tally.latency_us, tally.bytes)
+    return (count or None for count in (*totals, *tally.histogram))
 
 
-def _batches(rows: Iterable[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
+_Row = TypeVar("_Row")
+
+
+def _batches(rows: Iterable[_Row]) -> Iterable[list[_Row]]:
     iterator = iter(rows)
     while batch := list(islice(iterator, _BATCH)):
         yield batch

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Column, Index, LargeBinary, UniqueConstraint
+from sqlalchemy import JSON, BigInteger, Column, Index, Integer, LargeBinary, UniqueConstraint
 from sqlmodel import Field, SQLModel
 
+from bot.counts import TOTALS
 from bot.model import LATENCY_BUCKETS
 
 HISTOGRAM = tuple(f"h{index:02d}" for index in range(LATENCY_BUCKETS))
-COUNTS = ("calls", "errors", "sampled", "latency_us", *HISTOGRAM)
+COUNTS = (*TOTALS, *HISTOGRAM)
+
+_Id = BigInteger().with_variant(Integer, "sqlite")  # only an INTEGER is SQLite's own row number
 
 
 class ServiceRow(SQLModel, table=True):
@@ -26,50 +29,113 @@ class ServiceRow(SQLModel, table=True):
 
 
 class EdgeRow(SQLModel, table=True):
-    """One layer's edge. `caller` may be a pseudo-caller. `interval` is its habit in seconds."""
+    """One layer's edge. `caller` may be a pseudo-caller. `interval` is its habit in seconds. Ids are never used twice:
+    blocks name an edge by its id long after it may be gone.
+
+    `detail` is what the layer knows besides counts: `{"protocols": […], "endpoints": {name: calls}, "via": [[…]],
+    "certainty": 0..1, "how": ""}`, or `{}`.
+    """
 
     __tablename__ = "edge"
-    __table_args__ = (UniqueConstraint("layer", "caller", "callee"),)
-    id: int | None = Field(default=None, primary_key=True)
+    __table_args__ = (UniqueConstraint("layer", "caller", "callee"), {"sqlite_autoincrement": True})
+    id: int | None = Field(default=None, primary_key=True, sa_type=_Id)
     layer: str
     caller: str
     callee: str = Field(index=True)
     first_seen: float
     last_seen: float = Field(index=True)
     interval: float
+    detail: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
-class EdgeWindowRow(SQLModel, table=True):
+class _Counted(SQLModel):
     """Counts of one layer's edge in one minute. All columns but the key only ever have something added to them.
 
     `h00`…`h15` is the latency histogram (see `bot.model.LATENCY_BUCKETS`): plain columns, so that late counts merge in
-    SQL, commutatively, on every database; an empty bucket costs SQLite one byte.
+    SQL, commutatively, on every database. What is zero is stored as NULL, which takes no room on PostgreSQL and one
+    byte on SQLite.
     """
+
+    start: int = Field(primary_key=True, sa_type=BigInteger)  # four bytes end in 2038
+    edge_id: int = Field(primary_key=True, sa_type=BigInteger)
+    calls: float | None = None
+    errors: float | None = None
+    sampled: int | None = Field(default=None, sa_type=BigInteger)
+    latency_us: float | None = None
+    bytes: float | None = None
+    h00: float | None = None
+    h01: float | None = None
+    h02: float | None = None
+    h03: float | None = None
+    h04: float | None = None
+    h05: float | None = None
+    h06: float | None = None
+    h07: float | None = None
+    h08: float | None = None
+    h09: float | None = None
+    h10: float | None = None
+    h11: float | None = None
+    h12: float | None = None
+    h13: float | None = None
+    h14: float | None = None
+    h15: float | None = None
+
+
+class EdgeWindowRow(_Counted, table=True):
+    """Minutes from `kept_from` on: the truth about them. Rows of earlier ones only wait for their deletion."""
 
     __tablename__ = "edge_window"
     __table_args__ = ({"sqlite_with_rowid": False},)
-    start: int = Field(primary_key=True, sa_type=BigInteger)  # four bytes end in 2038
-    edge_id: int = Field(primary_key=True)
-    calls: float = 0
-    errors: float = 0
-    sampled: int = Field(default=0, sa_type=BigInteger)
-    latency_us: float = 0
-    h00: float = 0
-    h01: float = 0
-    h02: float = 0
-    h03: float = 0
-    h04: float = 0
-    h05: float = 0
-    h06: float = 0
-    h07: float = 0
-    h08: float = 0
-    h09: float = 0
-    h10: float = 0
-    h11: float = 0
-    h12: float = 0
-    h13: float = 0
-    h14: float = 0
-    h15: float = 0
+
+
+class EdgeLateRow(_Counted, table=True):
+    """Counts that came for minutes which are kept no longer, until they are added to their hour or day."""
+
+    __tablename__ = "edge_late"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+
+class EdgeBlockRow(SQLModel, table=True):
+    """All edges' counts in one closed minute, hour or day (`seconds` long), as columns (see `bot.storage.columns`)."""
+
+    __tablename__ = "edge_block"
+    seconds: int = Field(primary_key=True)
+    start: int = Field(primary_key=True, sa_type=BigInteger)
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class EdgeSeenRow(SQLModel, table=True):
+    """When each edge was last seen as of `at`, a full hour: the edges' ids and minutes, as columns."""
+
+    __tablename__ = "edge_seen"
+    at: int = Field(primary_key=True, sa_type=BigInteger)
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class UnrolledRow(SQLModel, table=True):
+    """A minute, hour or day whose block is not up to date. `token` is another one after every change."""
+
+    __tablename__ = "unrolled"
+    seconds: int = Field(primary_key=True)
+    start: int = Field(primary_key=True, sa_type=BigInteger)
+    token: int = Field(sa_type=BigInteger)
+
+
+class KeptFromRow(SQLModel, table=True):
+    """From when on minutes, hours and days are kept: what comes for earlier ones goes into the next coarser."""
+
+    __tablename__ = "kept_from"
+    seconds: int = Field(primary_key=True)
+    start: int = Field(sa_type=BigInteger)
+
+
+class PropertyChangeRow(SQLModel, table=True):
+    """What the catalogue says of a service from `at` on; `{}` where it says nothing any more."""
+
+    __tablename__ = "property_change"
+    service: str = Field(primary_key=True)
+    at: float = Field(primary_key=True)
+    properties: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
 class DeliveryRow(SQLModel, table=True):

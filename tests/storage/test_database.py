@@ -21,7 +21,10 @@ from bot.storage.database import Database, DatabaseUnavailable, storable
 from tests.kit.bots import free_port
 from tests.kit.postgres import Postgres
 
-TABLES = {"alembic_version", "alert", "decision", "delivery", "edge", "edge_window", "incident", "outbox", "service"}
+TABLES = {
+    "alembic_version", "alert", "decision", "delivery", "edge", "edge_block", "edge_late", "edge_seen", "edge_window",
+    "incident", "kept_from", "outbox", "property_change", "service", "unrolled",
+}  # fmt: skip
 
 
 async def tables(database: Database) -> set[str]:
@@ -51,9 +54,9 @@ async def add(database: Database, *found: int) -> None:
 async def test_an_empty_database_gets_its_tables_and_an_upgraded_one_stays_as_it_is(url: str) -> None:
     database = Database(url)
 
-    assert await database.upgrade() == "0001"
+    assert await database.upgrade() == "0002"
     assert await tables(database) == TABLES
-    assert await database.upgrade() == await database.version() == "0001"
+    assert await database.upgrade() == await database.version() == "0002"
     await database.close()
 
 
@@ -69,7 +72,7 @@ async def test_the_migrations_make_the_tables_the_code_speaks_of(database: Datab
 async def test_replicas_that_start_together_upgrade_in_turn(url: str) -> None:
     replicas = [Database(url) for _ in range(4)]
 
-    assert await asyncio.gather(*(one.upgrade() for one in replicas)) == ["0001"] * 4
+    assert await asyncio.gather(*(one.upgrade() for one in replicas)) == ["0002"] * 4
     for one in replicas:
         await one.close()
 
@@ -93,7 +96,7 @@ async def test_an_upgrade_that_fails_leaves_nothing_behind_and_nobody_locked_out
     monkeypatch.undo()
 
     again = Database(url)
-    assert await asyncio.wait_for(again.upgrade(), 10) == "0001"
+    assert await asyncio.wait_for(again.upgrade(), 10) == "0002"
     for one in (database, again):
         await one.close()
 
@@ -255,7 +258,7 @@ async def test_sslmode_is_understood_as_every_other_client_does(server: Postgres
     address = await server.create()
     plain, secure = Database(f"{address}?sslmode=disable"), Database(f"{address}?sslmode=require")
 
-    assert await plain.upgrade() == "0001"
+    assert await plain.upgrade() == "0002"
     with pytest.raises(DatabaseUnavailable, match="ConnectionError"):
         await secure.ping()
     for one in (plain, secure):
@@ -312,7 +315,7 @@ async def test_a_database_opened_for_reading_refuses_every_write(url: str, datab
     await add(database, 1)
     reader = Database(url, read_only=True)
 
-    assert await reader.version() == "0001"
+    assert await reader.version() == "0002"
     assert await numbers(reader) == [1]
     with pytest.raises(DBAPIError, match=r"readonly|read-only"):
         await add(reader, 2)

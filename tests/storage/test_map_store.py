@@ -188,7 +188,7 @@ async def test_an_edge_keeps_its_windows_when_it_is_written_again(store: MapStor
     again = MapStore(store._database)
     await write(again, {minute(): {AB: tally(2)}})
 
-    assert await again.edges() == [stored_edge(AB)]
+    assert await again.edges() == [StoredEdge(Layer.TRACE, AB, NOW - 120, NOW, 60.0)]
     assert await counts(again) == {(minute(1), AB): (1, 0, 1, 1), (minute(), AB): (2, 0, 2, 2)}
 
 
