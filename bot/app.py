@@ -163,6 +163,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             closed,
             config.strays(),
             time.time(),
+            ingest.drops,
         )
         status = Status(parts, gate)
         application = web.Application(middlewares=[errors])

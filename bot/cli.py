@@ -179,6 +179,10 @@ def _print_doctor(found: Answer) -> None:
     for name, one in found["alerts"].items():
         table.add_row(name, one["last_event"], f"{one['lag_seconds']:.0f} s", str(one["count"]), str(one["failed"]))
     out.print(table if table.row_count else "nothing has arrived yet")
+    for what, count in found["left_out"].items():
+        out.print(escape(f"left out: {count} × {what}"))
+    for name, state in found["feeds"].items():
+        out.print(escape(f"{name}: " + ", ".join(f"{key} {value}" for key, value in state.items() if value != "")))
     database, slack = found["database"], found["slack"]
     out.print(f"map: {found['map']['services']} services, {found['map']['edges']} edges")
     out.print(f"database: {database['kind']}, version {database['version']}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
@@ -41,6 +41,10 @@ class Parts:
     closed_doors: tuple[str, ...]
     stray_settings: tuple[str, ...]
     started: float
+    drops: Callable[[], Mapping[tuple[str, str], int]] = dict
+    """Telemetry and map entries left out since the start, by (where, reason)."""
+    feeds: Mapping[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
+    """What the bot goes and gets by itself: each says how that goes, with `problem` where it does not."""
 
 
 class Status:
@@ -114,6 +118,8 @@ async def examine(parts: Parts, now: float) -> dict[str, Any]:
             problems.append(f"{found['failed']} deliveries from {name} could not be worked and were forwarded plain")
     problems += [f"alert source {name} has no secret, so it refuses all" for name in parts.closed_doors]
     problems += [f"{name} is set, but there is no such setting" for name in parts.stray_settings]
+    feeds = {name: dict(state()) for name, state in parts.feeds.items()}
+    problems += [f"{name}: {state['problem']}" for name, state in feeds.items() if state.get("problem")]
     slack = await _slack(parts.sink, problems)
     waiting, oldest = await parts.outbox.backlog()
     if oldest is not None and now - oldest > _OUTBOX_OLD_SECONDS:
@@ -127,6 +133,8 @@ async def examine(parts: Parts, now: float) -> dict[str, Any]:
         "uptime_seconds": round(now - parts.started),
         "telemetry": telemetry,
         "layers": layers,
+        "feeds": feeds,
+        "left_out": {f"{place}: {reason}": count for (place, reason), count in sorted(parts.drops().items()) if count},
         "alerts": alerts,
         "map": {"services": parts.view.graph.service_count, "edges": parts.view.graph.edge_count},
         "database": {
