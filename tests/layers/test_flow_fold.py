@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -127,7 +128,5 @@ def test_whatever_a_field_holds_every_record_is_accepted_or_refused(
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.binary(max_size=300))
 def test_arbitrary_bytes_are_refused_and_never_an_accident(fold: FlowFold, given: bytes) -> None:
-    try:
+    with contextlib.suppress(BadRequest):
         assert fold.fold(given, TERMS).accepted == 0
-    except BadRequest:
-        pass
