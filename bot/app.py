@@ -105,7 +105,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             max_spans=settings.trace_max_spans,
         )
         with _sparing_the_collector():
-            stored = await load(view, maps, time.time())
+            stored = await load(view, maps, time.time(), time.time() - settings.edge_retention_seconds)
         network = NetworkLayer(
             Limits(max_age=settings.flow_max_age_seconds), Background(settings.visible_intermediaries)
         )
@@ -272,7 +272,7 @@ async def reading(settings: Settings) -> AsyncIterator[Parts]:
         await database.version()
         view = build_view(settings)
         alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database)
-        await load(view, maps, time.time())
+        await load(view, maps, time.time(), time.time() - settings.edge_retention_seconds)
         view.firing = await alerts.firing()
         closed = tuple(name for name in config.ALERT_SOURCES if not settings.alert_secrets(name))
         yield Parts(

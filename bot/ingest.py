@@ -36,6 +36,7 @@ class Ingest:
         self._store = store
         self._stored = stored
         self._retracted: set[tuple[Layer, EdgeKey]] = set()
+        self._described: set[tuple[Layer, EdgeKey]] = set()  # learnt more of, besides counts, since the last write
         self._published: Counter[tuple[str, str]] = Counter()
 
     def _full(self) -> str:
@@ -62,6 +63,7 @@ class Ingest:
                     self._retracted.add((delta.layer, edge))
             await asyncio.sleep(0)
         graph.describe(delta.layer, delta.details, now)
+        self._described.update((delta.layer, edge) for edge in delta.details)
 
     def _place(self, edge: EdgeKey) -> bool:
         """Make sure both ends are on the map; False where a cap refuses one."""
@@ -89,6 +91,7 @@ class Ingest:
                 self._retracted |= retracted
                 raise
             self._stored.update(node.id for node in nodes)
+            self._described.difference_update((layer, edge.edge) for edge in edges if edge.detail is not None)
         await self._forget(retracted)
         metrics.WINDOWS_WRITTEN.inc(written)
         metrics.WINDOWS_DIRTY.set(self._pending_windows)
@@ -120,7 +123,8 @@ class Ingest:
         for minute, counts in pending.items():
             for edge in counts:
                 seen = self._sighted(layer, edge) or Sighted(float(minute), float(minute + WINDOW_SECONDS))
-                edges[edge] = StoredEdge(layer, edge, seen.first_seen, seen.last_seen, seen.interval)
+                detail = seen.detail if (layer, edge) in self._described else None
+                edges[edge] = StoredEdge(layer, edge, seen.first_seen, seen.last_seen, seen.interval, detail)
         ends = sorted({service for edge in edges for service in edge} - PSEUDO - self._stored)
         return list(edges.values()), [graph.node(service) for service in ends if service in graph]
 
@@ -133,6 +137,7 @@ class Ingest:
             gone += dropped
             await asyncio.sleep(0)
         self._stored.intersection_update(self._view.graph.services())
+        self._described = {one for one in self._described if self._sighted(*one) is not None}
         if gone:
             log.info("edges unseen for too long left the map", edges=gone)
         await self._store.expire(windows_before, edges_before)
@@ -163,14 +168,17 @@ class Ingest:
         return dropped
 
 
-async def load(view: MapView, store: MapStore, now: float) -> set[str]:
-    """Put the stored map and its last hour of windows back into memory; gives the ids of the services that are stored."""
+async def load(view: MapView, store: MapStore, now: float, since: float) -> set[str]:
+    """Put the stored map, as far as it was seen at `since` or later, and its last hour of windows back into memory; gives the
+    ids of the services that are stored."""
     stored = set()
     for node in await store.services():
         view.graph.add_node(node)
         stored.add(node.id)
-    for found in await store.edges():
-        view.graph.restore(found.layer, found.edge, Sighted(found.first_seen, found.last_seen, found.interval))
+    for found in await store.edges(since):
+        view.graph.restore(
+            found.layer, found.edge, Sighted(found.first_seen, found.last_seen, found.interval, found.detail)
+        )
         view.heard[found.layer] = max(view.heard.get(found.layer, 0.0), found.last_seen)
     for layer, windows in view.windows.items():
         minutes: dict[int, list[tuple[EdgeKey, Tally]]] = {}
@@ -178,6 +186,6 @@ async def load(view: MapView, store: MapStore, now: float) -> set[str]:
             minutes.setdefault(start, []).append((edge, tally))
         for start, counts in minutes.items():
             windows.remember(start, counts)
-    for _ in view.graph.sweep(now, before=0.0):
+    for _ in view.graph.sweep(now, before=since):
         pass
     return stored

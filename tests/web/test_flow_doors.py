@@ -11,7 +11,7 @@ from typing import Any
 
 import aiohttp
 
-from tests.kit.bots import bot, get, until
+from tests.kit.bots import bot, until
 
 Record = dict[str, Any]
 
@@ -36,6 +36,12 @@ async def post(session: aiohttp.ClientSession, path: str, *records: object, **op
         return answer.status, await answer.json()
 
 
+async def callers(session: aiohttp.ClientSession, service: str) -> list[Record]:
+    async with session.get(f"/api/v1/services/{service}") as answer:
+        found = await answer.json()
+        return list(found["callers"]) if answer.status == 200 else []
+
+
 def test_a_connection_is_on_the_map_seconds_after_its_record_came(tmp_path: Path) -> None:
     async def scenario() -> None:
         async with bot(tmp_path) as (_, session):
@@ -46,11 +52,7 @@ def test_a_connection_is_on_the_map_seconds_after_its_record_came(tmp_path: Path
             status, answer = await post(session, "/ingest/flows", flow("10.0.0.1", "10.0.0.2"), packed=True)
             assert (status, answer["accepted"]) == (202, 1)
 
-            async def edges() -> list[Record]:
-                status, found = await get(session, "/api/v1/services/payments")
-                return found["callers"] if status == 200 else []
-
-            (edge,) = await until(edges, "the edge on the map")
+            (edge,) = await until(lambda: callers(session, "payments"), "the edge on the map")
             assert (edge["caller"], edge["callee"], list(edge["layers"])) == ("cart", "payments", ["network"])
             assert edge["layers"]["network"]["calls"] == 1
 
@@ -89,13 +91,10 @@ def test_a_body_sent_twice_is_counted_once_and_an_identity_sent_twice_is_a_heart
                 assert (await post(session, "/ingest/identities", *known))[1]["accepted"] == 2
                 assert (await post(session, "/ingest/flows", record))[1]["accepted"] == 1
 
-            async def calls() -> float:
-                status, found = await get(session, "/api/v1/services/payments")
-                return found["callers"][0]["layers"]["network"]["calls"] if status == 200 and found["callers"] else 0.0
-
-            assert await until(calls, "a call counted") == 1
+            await until(lambda: callers(session, "payments"), "a call counted")
             await asyncio.sleep(0.6)
-            assert await calls() == 1
+            (edge,) = await callers(session, "payments")
+            assert edge["layers"]["network"]["calls"] == 1
             assert running.ingest.intake.drops()["network layer", "duplicate batch"] == 2
 
     asyncio.run(scenario())
