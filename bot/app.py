@@ -104,15 +104,19 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             lifetime=settings.trace_lifetime_seconds,
             max_spans=settings.trace_max_spans,
         )
+        stack.callback(gc.unfreeze)
         with _sparing_the_collector():
             stored = await load(view, maps, time.time(), time.time() - settings.edge_retention_seconds)
         network = NetworkLayer(
             Limits(max_age=settings.flow_max_age_seconds), Background(settings.visible_intermediaries)
         )
         stack.callback(network.close)
-        metrics.OPEN_SPANS.set_function(lambda: trace.open_spans)
-        metrics.OPEN_TRACES.set_function(lambda: trace.open_traces)
-        metrics.OPEN_GROUPS.set_function(lambda: network.open_groups)
+        for gauge, read in (
+            (metrics.OPEN_SPANS, lambda: trace.open_spans), (metrics.OPEN_TRACES, lambda: trace.open_traces),
+            (metrics.OPEN_GROUPS, lambda: network.open_groups),
+        ):  # fmt: skip
+            gauge.set_function(read)
+            stack.callback(gauge.set_function, float)  # or the registry would keep the layer alive
         ingest = Ingest((network, trace), view, maps, stored)
         view.firing = await alerts.firing()
         log.info("map loaded", services=view.graph.service_count, edges=view.graph.edge_count)
