@@ -1,18 +1,19 @@
 """Counts of many edges at once, as columns: what a whole map of the past is summed and read from.
 
 Comes in: one row for every edge and span of time, in any order. Goes out: sums by edge, and single tallies. What is lost:
-nothing. An edge is known here by its number in the database only; who it is, is the reader's affair (`bot.graph.past`).
+nothing. In the columns an edge is its number in the database; `KnownEdge` says who that is.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.model import LATENCY_BUCKETS, Tally
+from bot.model import LATENCY_BUCKETS, EdgeDetail, EdgeKey, Layer, Tally
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -21,6 +22,25 @@ TOTALS = ("calls", "errors", "sampled", "latency_us", "bytes")
 WIDTH = len(TOTALS) + LATENCY_BUCKETS
 """Columns of counts: the totals in this order, then the latency histogram."""
 CALLS, ERRORS = 0, 1
+
+
+class KnownEdge(NamedTuple):
+    """One layer's edge, the number it has in the database, and what is known of it (see `bot.graph.sighting.Sighted`)."""
+
+    number: int
+    layer: Layer
+    edge: EdgeKey
+    first_seen: float
+    interval: float
+    detail: EdgeDetail | None = None
+
+
+class Span(NamedTuple):
+    """Counts of the `seconds` from `start` (epoch s) on, in the order of the edges' numbers."""
+
+    start: int
+    seconds: int
+    counts: EdgeCounts
 
 
 @dataclass(frozen=True, slots=True, eq=False)

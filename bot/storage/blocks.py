@@ -40,6 +40,13 @@ class Seen(NamedTuple):
         kept = self.until > moment
         return Seen(self.edges[kept], self.until[kept])
 
+    def among(self, edges: Integers, otherwise: int) -> Seen:
+        """Of these edges, in order, and no others; `otherwise` for one that is not known here."""
+        until = np.full(len(edges), otherwise, np.int64)
+        mine = np.isin(self.edges, edges)
+        until[edges.searchsorted(self.edges[mine])] = self.until[mine]
+        return Seen(edges, until)
+
     def same(self, other: Seen) -> bool:
         """Whether both say the same."""
         return np.array_equal(self.edges, other.edges) and np.array_equal(self.until, other.until)

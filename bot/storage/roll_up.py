@@ -49,7 +49,7 @@ _late: Table = EdgeLateRow.__table__  # type: ignore[attr-defined]
 _blocks: Table = EdgeBlockRow.__table__  # type: ignore[attr-defined]
 _seen: Table = EdgeSeenRow.__table__  # type: ignore[attr-defined]
 
-_MINUTE_ROWS = f"SELECT edge_id, {', '.join(COUNTS)} FROM edge_window WHERE start = ? ORDER BY edge_id"  # noqa: S608
+MINUTE_ROWS = f"SELECT edge_id, {', '.join(COUNTS)} FROM edge_window WHERE start = ? ORDER BY edge_id"  # noqa: S608
 
 
 class RollUp:
@@ -89,7 +89,7 @@ class RollUp:
 
     async def _roll_minute(self, note: Note) -> bool:
         async with self._database.read() as connection:
-            rows = await fetch(connection, _MINUTE_ROWS, note.start)
+            rows = await fetch(connection, MINUTE_ROWS, note.start)
         body = await asyncio.to_thread(_block_of, rows)
         async with self._database.write() as connection:
             if not await settle(connection, note):

@@ -1,0 +1,242 @@
+"""The map of the past, as views that every answer reads like the live one.
+
+Comes in: moments and ranges (epoch s). Goes out: `MapView`s, and the changes between two of them. What is lost: what the store
+no longer keeps as finely (see `bot.storage.history_store`), and which alerts were firing then. Whatever takes long runs in a
+thread, on data that nobody else changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, cast
+
+import numpy as np
+
+from bot.catalog.services_file import Catalog, CatalogEntry
+from bot.counts import CALLS, Floats, Integers, Span, joined
+from bot.enrich.changes_between import EdgeChange, Shifts, Side, changes_between
+from bot.enrich.view import MapView
+from bot.graph.edge_index import LAYERS, EdgeIndex
+from bot.graph.live import LiveGraph
+from bot.graph.past import PastGraph
+from bot.graph.past_windows import PastCounts, PastWindows
+from bot.layers.windows import Windows
+from bot.model import WINDOW_SECONDS, Kind, Layer, Node, Owner
+from bot.names import Background
+from bot.storage.history_store import HistoryStore, Past
+
+LATELY_SECONDS = 3_600 + WINDOW_SECONDS
+"""A view of a moment has the minutes that the live map had then."""
+
+_VIEWS_KEPT = 4
+_VIEW_SECONDS = 60.0
+_FEW = 1_000
+_MAX_EDGES = 2_000_000
+
+Moment = float
+Range = tuple[float, float]
+"""`[since, until)`"""
+
+
+class History:
+    """Answers for any moment that is kept. One per program, used on the event loop."""
+
+    def __init__(
+        self,
+        view: MapView,
+        store: HistoryStore,
+        edge_retention: float = 30.0 * 86_400.0,
+        background: Background | None = None,
+    ) -> None:
+        self._live = view
+        self._store = store
+        self._edge_retention = edge_retention
+        self._background = background or Background()
+        self._index = EdgeIndex()
+        self._nodes: dict[str, Node] = {}
+        self._gone: set[int] = set()
+        self._growing = asyncio.Lock()
+        self._views: OrderedDict[tuple[float, ...], tuple[float, MapView]] = OrderedDict()
+
+    # -- questions -------------------------------------------------------------------------------------------------------
+
+    async def at(self, moment: Moment) -> MapView:
+        """The map as a reader at `moment` saw it, to be asked with `now=moment`. Nothing in it is later than `moment`: what
+        a minute counted is in it from the minute's end on."""
+        key = (float(moment // WINDOW_SECONDS),)
+        if (found := self._remembered(key)) is not None:
+            return found
+        past = await self._store.past(moment, LATELY_SECONDS)
+        index = await self._knowing(_numbers(past))
+        catalog = _catalog(await self._store.properties(moment))
+        return self._remember(key, await asyncio.to_thread(self._view, index, past, catalog))
+
+    async def between(self, since: Moment, until: Moment) -> MapView:
+        """The edges that were used in `[since, until)`, with the sums over all of it, whatever part of it is asked for; to
+        be asked with `now=until`."""
+        key = (float(since), float(until))
+        if (found := self._remembered(key)) is not None:
+            return found
+        past = await self._range(since, until)
+        index = await self._knowing([past.seen.edges])
+        catalog = _catalog(await self._store.properties(until))
+        return self._remember(key, await asyncio.to_thread(self._view, index, past, catalog))
+
+    async def diff(
+        self, before: Moment | Range, after: Moment | Range, shifts: Shifts | None = None
+    ) -> list[EdgeChange]:
+        """What changed from one moment or range to another. Of a moment: the map then, and the counts of the hour before; of
+        a range: the edges used in it, and all its counts."""
+        pasts = [
+            await (self._range(*one) if isinstance(one, tuple) else self._store.past(one, LATELY_SECONDS))
+            for one in (before, after)
+        ]
+        index = await self._knowing([numbers for past in pasts for numbers in _numbers(past)])
+        return await asyncio.to_thread(self._compare, index, pasts, shifts)
+
+    # -- upkeep ----------------------------------------------------------------------------------------------------------
+
+    async def note_properties(self, now: float) -> int:
+        """Store what the catalogue says now, where that has changed; says for how many services. At the start, and after
+        the catalogue was read again."""
+        said = await asyncio.to_thread(_said, self._live.catalog)
+        return await self._store.note_properties(now, said)
+
+    async def refresh(self) -> None:
+        """Learn anew which edges there are: those taken back leave the past, too. To be called now and then."""
+        async with self._growing:
+            index = EdgeIndex()
+            edges = await self._store.edges()
+            await asyncio.to_thread(index.add, edges[:_MAX_EDGES])
+            self._nodes = {node.id: node for node in await self._store.nodes()}
+            self._index, self._gone = index, set()
+            self._views.clear()
+
+    # -- parts -----------------------------------------------------------------------------------------------------------
+
+    async def _range(self, since: Moment, until: Moment) -> Past:
+        """A range as one span: the edges used in it, and when they were last."""
+        spans = await self._store.total(since, until)
+        counts = await asyncio.to_thread(lambda: joined([span.counts for span in spans]).summed())
+        seen = (await self._store.past(until, 0)).seen
+        used = counts.edges[counts.columns[CALLS] > 0]
+        start, end = int(since), int(until)
+        return Past(
+            end, await asyncio.to_thread(seen.among, used, start + WINDOW_SECONDS), [Span(start, end - start, counts)]
+        )
+
+    async def _knowing(self, numbers: Sequence[Integers]) -> EdgeIndex:
+        """The index, once it knows all edges with these numbers, save those that are gone."""
+        async with self._growing:
+            missing = await asyncio.to_thread(self._missing, numbers)
+            if len(missing) > _FEW:
+                edges = await self._store.edges()
+            elif missing:
+                edges = await self._store.edges(missing)
+            else:
+                return self._index
+            await asyncio.to_thread(self._index.add, edges[:_MAX_EDGES])
+            self._gone.update(await asyncio.to_thread(self._missing, numbers))
+            self._nodes = {node.id: node for node in await self._store.nodes()}
+            return self._index
+
+    def _missing(self, numbers: Sequence[Integers]) -> list[int]:
+        index, size = self._index, len(self._index)
+        unknown = [one[index.positions(one, size) < 0] for one in numbers]
+        return sorted(set(np.concatenate(unknown).tolist()) - self._gone) if unknown else []
+
+    def _view(self, index: EdgeIndex, past: Past, catalog: Catalog) -> MapView:
+        size = len(index)
+        counts = PastCounts(index, past.spans, size)
+        last_seen = self._last_seen(index, past, counts, size)
+        graph = PastGraph(index, last_seen, past.moment, self._nodes, catalog.aliases, self._background)
+        windows = {layer: PastWindows(layer, counts) for layer in LAYERS}
+        heard = {}
+        for place, layer in enumerate(LAYERS):
+            newest = float(last_seen.max(initial=0.0, where=index.layers[:size] == place))
+            if newest > 0:
+                heard[layer] = newest
+        # These read as the live ones do, which the types cannot say as long as the view names those.
+        return MapView(cast(LiveGraph, graph), cast("Mapping[Layer, Windows]", windows), catalog, heard)
+
+    def _last_seen(self, index: EdgeIndex, past: Past, counts: PastCounts, size: int) -> Floats:
+        """By position, 0 for what nobody had seen for too long."""
+        last_seen = np.zeros(size)
+        positions = index.positions(past.seen.edges, size)
+        last_seen[positions[positions >= 0]] = past.seen.until[positions >= 0]
+        if all(span.seconds == WINDOW_SECONDS for span in past.spans):
+            last_seen = counts.last_seen(last_seen)
+        last_seen[last_seen <= past.moment - self._edge_retention] = 0.0
+        return last_seen
+
+    def _compare(self, index: EdgeIndex, pasts: Sequence[Past], shifts: Shifts | None) -> list[EdgeChange]:
+        size = len(index)
+        sides = []
+        for past in pasts:
+            counts = PastCounts(index, past.spans, size)
+            seconds = sum(span.seconds for span in past.spans)
+            present = self._last_seen(index, past, counts, size) > 0
+            sides.append(Side(present, counts.columns(), float(seconds)))
+        return changes_between(index, sides[0], sides[1], shifts)
+
+    # -- views made lately -----------------------------------------------------------------------------------------------
+
+    def _remembered(self, key: tuple[float, ...]) -> MapView | None:
+        made, view = self._views.get(key, (0.0, None))
+        if view is None or time.monotonic() - made > _VIEW_SECONDS:
+            return None
+        self._views.move_to_end(key)
+        return view
+
+    def _remember(self, key: tuple[float, ...], view: MapView) -> MapView:
+        self._views[key] = (time.monotonic(), view)
+        self._views.move_to_end(key)
+        while len(self._views) > _VIEWS_KEPT:
+            self._views.popitem(last=False)
+        return view
+
+
+def _numbers(past: Past) -> list[Integers]:
+    return [past.seen.edges, *(span.counts.edges for span in past.spans)]
+
+
+def _said(catalog: Catalog) -> dict[str, dict[str, Any]]:
+    """What a catalogue says of each service, as JSON, with every other name it answers to."""
+    said = {service: asdict(entry) for service, entry in catalog.entries.items()}
+    for alias, service in sorted(catalog.aliases.items()):
+        if service in said:
+            said[service].setdefault("names", []).append(alias)
+    return {service: _plain(one) for service, one in said.items()}
+
+
+def _plain(entry: dict[str, Any]) -> dict[str, Any]:
+    """As it comes back from the database; what says nothing is left out."""
+    kept = {name: value for name, value in entry.items() if value}
+    if "aliases" in kept:
+        kept["aliases"] = list(kept["aliases"])
+    # Something is always said, so that a service without a word is not taken for one that is gone.
+    return kept or {"tier": ""}
+
+
+def _catalog(said: Mapping[str, dict[str, Any]]) -> Catalog:
+    """The catalogue that said this."""
+    entries = {}
+    aliases = {}
+    for service, known in said.items():
+        given = dict(known)
+        aliases.update(dict.fromkeys(given.pop("names", ()), service))
+        owner, kind = given.get("owner"), given.get("kind")
+        entries[service] = CatalogEntry(
+            owner=Owner(**owner) if owner else None,
+            tier=given.get("tier", ""),
+            domain=given.get("domain", ""),
+            runbook=given.get("runbook", ""),
+            entry_point=given.get("entry_point", False),
+            aliases=tuple(given.get("aliases", ())),
+            kind=Kind(kind) if kind else None,
+        )
+    return Catalog(entries, aliases)
