@@ -14,6 +14,9 @@ class Faded:
         self._callers: dict[str, set[str]] = {}
         self._callees: dict[str, set[str]] = {}
 
+    def __bool__(self) -> bool:
+        return bool(self._callers)
+
     def __contains__(self, edge: EdgeKey) -> bool:
         return edge[1] in self._callees.get(edge[0], ())
 

@@ -14,12 +14,12 @@ from typing import Any, TypeVar
 import networkx as nx
 
 from bot.graph.faded import Faded
+from bot.graph.reporters import Reporters
 from bot.graph.sighting import Sighted, confidence, reasons, worth_showing
-from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeDetail, EdgeKey, Kind, Layer, Node, Tally
+from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeDetail, EdgeKey, Layer, Node, Tally
 from bot.names import Background, NameIndex
 
 _SWEEP_PAUSE = 1_000
-_REPORTING_KINDS = frozenset((Kind.SERVICE, Kind.GATEWAY))
 _COVERED_SECONDS = 900.0
 """A service has to be seen by a layer this recently, as caller or callee, for the layer's silence on an edge to mean anything."""
 
@@ -50,6 +50,7 @@ class LiveGraph:
         self._entries: dict[str, Sighted] = {}
         self._hides = (background or Background()).hides
         self._faded = Faded()
+        self._reporters = Reporters(self.last_seen)
 
     def __contains__(self, service: str) -> bool:
         return service in self._graph
@@ -73,14 +74,13 @@ class LiveGraph:
             if known["node"].kind is not node.kind:
                 known["node"] = known["node"].merged(node)
                 self.names.add(known["node"])
-                known["reports"] = known["node"].kind in _REPORTING_KINDS
+                self._reporters.sort(known["node"])
             return True
         if self._graph.number_of_nodes() >= self._max_services:
             self.dropped["service cap"] += 1
             return False
-        self._graph.add_node(
-            node.id, node=node, last_seen=0.0, reports=node.kind in _REPORTING_KINDS, calls={}, serves={}
-        )
+        self._graph.add_node(node.id, node=node, last_seen=0.0, calls={}, serves={})
+        self._reporters.sort(node)
         if self._hides(node.id):
             self.background.add(node.id)
         self.names.add(node)
@@ -214,6 +214,7 @@ class LiveGraph:
         ):
             self.names.discard(service)
             self.background.discard(service)
+            self._reporters.discard(service)
             self._graph.remove_node(service)
 
     @property
@@ -291,16 +292,7 @@ class LiveGraph:
     def reporters(self, services: Iterable[str], since: float) -> tuple[int, list[tuple[str, float]]]:
         """How many of `services` send telemetry themselves (a database, or a host somewhere else, is only ever seen by its
         callers), and those of them not seen since `since`, with when they were. Asked about thousands at a time."""
-        node = self._graph._node.get  # type: ignore[attr-defined]
-        count = 0
-        silent = []
-        for service in services:
-            data = node(service)
-            if data is not None and data["reports"]:
-                count += 1
-                if data["last_seen"] < since:
-                    silent.append((service, data["last_seen"]))
-        return count, silent
+        return self._reporters.among(services, since)
 
     @property
     def entries(self) -> Mapping[str, Sighted]:
@@ -310,6 +302,11 @@ class LiveGraph:
     def shown(self, caller: str, callee: str) -> bool:
         """Whether an edge is above the display threshold, as of when it was last seen, described or swept."""
         return (caller, callee) not in self._faded
+
+    @property
+    def all_shown(self) -> bool:
+        """Whether no edge at all is below the display threshold: lets walks skip the question."""
+        return not self._faded
 
     def shown_callers(self, service: str) -> Collection[str]:
         """Direct dependents by edges above the display threshold."""

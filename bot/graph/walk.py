@@ -86,8 +86,9 @@ def dependencies(
 
 def _filtered(graph: LiveGraph, usable: EdgeFilter | None, hidden: bool) -> tuple[Neighbours, Neighbours]:
     """(callers, callees) over the edges a walk may use."""
-    callers: Neighbours = graph.callers if hidden else graph.shown_callers
-    callees: Neighbours = graph.callees if hidden else graph.shown_callees
+    everything = hidden or graph.all_shown
+    callers: Neighbours = graph.callers if everything else graph.shown_callers
+    callees: Neighbours = graph.callees if everything else graph.shown_callees
     if usable is None:
         return callers, callees
     return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from bot.layers.windows import minute_of
@@ -25,8 +26,10 @@ def edges(services: int, count: int, seed: int = 11) -> list[tuple[str, str]]:
     return list(found)
 
 
-async def write(path: Path, services: int = 10_000, count: int = 100_000) -> list[tuple[str, str]]:
-    """Write the map with one minute of traffic on every edge; gives its edges."""
+async def write(
+    path: Path, services: int = 10_000, count: int = 100_000, layers: Sequence[Layer] = (Layer.TRACE,)
+) -> list[tuple[str, str]]:
+    """Write the map with one minute of traffic on every edge, seen by each of `layers`; gives its edges."""
     database = Database(f"sqlite:///{path}")
     await database.upgrade()
     now = time.time()
@@ -34,8 +37,10 @@ async def write(path: Path, services: int = 10_000, count: int = 100_000) -> lis
     tally = Tally()
     tally.calls, tally.sampled, tally.latency_us = 20.0, 20, 200_000.0
     tally.histogram[5] = 20.0
-    stored = [StoredEdge(Layer.TRACE, edge, now - 86_400, now, 60.0) for edge in found]
     nodes = [Node(f"svc-{number:05d}", name=f"svc-{number:05d}") for number in range(services)]
-    await MapStore(database).write(Layer.TRACE, nodes, stored, {minute_of(now) - 60: dict.fromkeys(found, tally)}, now)
+    store = MapStore(database)
+    for layer in layers:
+        stored = [StoredEdge(layer, edge, now - 86_400, now, 60.0) for edge in found]
+        await store.write(layer, nodes, stored, {minute_of(now) - 60: dict.fromkeys(found, tally)}, now)
     await database.close()
     return found
