@@ -88,7 +88,7 @@ def joined(parts: Sequence[EdgeCounts]) -> EdgeCounts:
     return EdgeCounts(edges, np.concatenate([part.columns for part in parts], axis=1))
 
 
-def from_rows(rows: Sequence[Sequence[float]]) -> EdgeCounts:
+def from_rows(rows: Sequence[Sequence[float | None]]) -> EdgeCounts:
     """Rows of (edge, count, …) with `WIDTH` counts each, None for nothing."""
     if not rows:
         return joined([])

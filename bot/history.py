@@ -84,7 +84,7 @@ class History:
         past = await self._range(since, until)
         index = await self._knowing([past.seen.edges])
         catalog = _catalog(await self._store.properties(until))
-        return self._remember(key, await asyncio.to_thread(self._view, index, past, catalog))
+        return self._remember(key, await asyncio.to_thread(self._view, index, past, catalog, until - since))
 
     async def diff(
         self, before: Moment | Range, after: Moment | Range, shifts: Shifts | None = None
@@ -149,11 +149,11 @@ class History:
         unknown = [one[index.positions(one, size) < 0] for one in numbers]
         return sorted(set(np.concatenate(unknown).tolist()) - self._gone) if unknown else []
 
-    def _view(self, index: EdgeIndex, past: Past, catalog: Catalog) -> MapView:
+    def _view(self, index: EdgeIndex, past: Past, catalog: Catalog, span: float = 0.0) -> MapView:
         size = len(index)
         counts = PastCounts(index, past.spans, size)
         last_seen = self._last_seen(index, past, counts, size)
-        graph = PastGraph(index, last_seen, past.moment, self._nodes, catalog.aliases, self._background)
+        graph = PastGraph(index, last_seen, past.moment, self._nodes, catalog.aliases, self._background, span=span)
         windows = {layer: PastWindows(layer, counts) for layer in LAYERS}
         heard = {}
         for place, layer in enumerate(LAYERS):

@@ -29,7 +29,8 @@ Links = dict[str, list[int]]
 class PastGraph:
     """The merged map as of `moment` (epoch s). `last_seen` says by position when each edge was last seen, 0 for never.
 
-    `nodes` describes services; one it does not name is a service of that name.
+    `nodes` describes services; one it does not name is a service of that name. `span`: the map is of that many seconds up to
+    the moment, and what was seen in them is shown.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class PastGraph:
         nodes: Mapping[str, Node],
         aliases: Mapping[str, str],
         background: Background | None = None,
+        span: float = 0.0,
     ) -> None:
         self.moment = moment
         self._index = index
@@ -60,9 +62,11 @@ class PastGraph:
         hides = (background or Background()).hides
         self.background = {service for service in self._nodes if hides(service)}
         # What was seen within its own habit, and not merely estimated, is shown, whatever else: almost all edges are.
-        habitual = moment - last_seen <= index.habits[: self._size]
+        habitual = moment - last_seen <= np.maximum(index.habits[: self._size], span)
         sure = (last_seen > 0) & habitual & ~index.estimated[: self._size]
         self._surely_shown = sure.tobytes()
+        doubtful = np.flatnonzero((last_seen > 0) & ~sure).tolist()
+        self._doubtful = [edge for edge in map(index.edge, doubtful) if edge[0] not in PSEUDO]
 
     def _fold_services(self) -> None:
         """When each service was last seen: altogether, and as the caller and as the callee of each layer's edges."""
@@ -210,11 +214,10 @@ class PastGraph:
         """Whether an edge was above the display threshold at the map's moment."""
         return self._shown(caller, callee, self.callees(caller)[callee])
 
-    def all_shown(self, service: str) -> bool:
-        """Whether every edge of a service was above the display threshold."""
-        return len(self.shown_callers(service)) == len(self.callers(service)) and len(
-            self.shown_callees(service)
-        ) == len(self.callees(service))
+    @cached_property
+    def all_shown(self) -> bool:
+        """Whether no edge at all was below the display threshold: lets walks skip the question."""
+        return all(self.shown(caller, callee) for caller, callee in self._doubtful)
 
     def shown_callers(self, service: str) -> Collection[str]:
         """Direct dependents by edges above the display threshold."""

@@ -48,6 +48,8 @@ def unpack(body: bytes) -> Floats:
             raise BlockUnreadable(f"block version {version}")
         heads = [_COLUMN.unpack_from(data, _HEAD.size + index * _COLUMN.size) for index in range(width)]
         at = _HEAD.size + width * _COLUMN.size
+        if len(data) != at + sum(length for _, length in heads):
+            raise BlockUnreadable("a block is cut short")
         columns = np.zeros((width, rows))
         for column, (code, length) in zip(columns, heads, strict=True):
             _fill(column, code, memoryview(data)[at : at + length])
