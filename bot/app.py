@@ -27,6 +27,7 @@ from bot.graph.live import LiveGraph
 from bot.incidents.path import AlertWorker
 from bot.incidents.steps import AlertPath
 from bot.ingest import Ingest, load
+from bot.layers.ipc import IpcLayer
 from bot.layers.network import Limits, NetworkLayer
 from bot.layers.trace import TraceLayer
 from bot.layers.windows import Windows
@@ -48,6 +49,7 @@ from bot.telemetry.otlp_schema import require_upb
 from bot.web.api import Api
 from bot.web.auth import Gate, Token
 from bot.web.flow_doors import FlowDoors
+from bot.web.metric_doors import MetricDoors
 from bot.web.overlay import Overlay
 from bot.web.pages import Pages
 from bot.web.problem import errors
@@ -117,7 +119,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         ):  # fmt: skip
             gauge.set_function(read)
             stack.callback(gauge.set_function, float)  # or the registry would keep the layer alive
-        ingest = Ingest((network, trace), view, maps, stored)
+        ipc = IpcLayer(time.time())
+        ingest = Ingest((network, ipc, trace), view, maps, stored)
         view.firing = await alerts.firing()
         log.info("map loaded", services=view.graph.service_count, edges=view.graph.edge_count)
 
@@ -174,6 +177,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         intake = ingest.intake
         rooms = (
             TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, {}),
+            MetricDoors(intake, ipc, gate),
             Webhooks(doors, alerts, worker), Api(view, gate), Overlay(view, gate), status,
         )  # fmt: skip
         for room in rooms:

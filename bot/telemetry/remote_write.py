@@ -1,0 +1,150 @@
+"""Prometheus remote write 1.0 and 2.0: a snappy-packed protobuf body -> samples.
+
+Comes in: the body as sent. Goes out: a `SampleBatch`. What is lost: metadata and exemplars; native histograms are counted
+and ignored, since everything that counts calls has classic ones or a counter beside them.
+
+Sources: prometheus.io/docs/specs/prw/remote_write_spec and …_spec_2_0; the messages are those of prometheus/prompb
+(`remote.proto`, `types.proto`, `io/prometheus/write/v2/types.proto`), declared as far as they are read here. In 2.0 label names and
+values are places in one table of symbols, the first of which is empty.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import cramjam
+from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
+from google.protobuf.message import DecodeError
+
+from bot.errors import BadRequest, TooLarge, UnsupportedMediaType
+from bot.telemetry.packing import BODY_LIMIT
+from bot.telemetry.samples import Sample, SampleBatch
+
+PROTO_1, PROTO_2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
+
+_Field = descriptor_pb2.FieldDescriptorProto
+_PACKAGE = "topology_bot_prw"
+# message -> field -> (number, type or message name, repeated)
+_MESSAGES: dict[str, dict[str, tuple[int, int | str, bool]]] = {
+    "Label": {"name": (1, _Field.TYPE_STRING, False), "value": (2, _Field.TYPE_STRING, False)},
+    "Sample": {"value": (1, _Field.TYPE_DOUBLE, False), "timestamp": (2, _Field.TYPE_INT64, False)},
+    "TimeSeries": {
+        "labels": (1, "Label", True),
+        "samples": (2, "Sample", True),
+        "histograms": (4, _Field.TYPE_BYTES, True),
+    },
+    "WriteRequest": {"timeseries": (1, "TimeSeries", True)},
+    "SampleV2": {
+        "value": (1, _Field.TYPE_DOUBLE, False),
+        "timestamp": (2, _Field.TYPE_INT64, False),
+        "start_timestamp": (3, _Field.TYPE_INT64, False),
+    },
+    "TimeSeriesV2": {
+        "labels_refs": (1, _Field.TYPE_UINT32, True),
+        "samples": (2, "SampleV2", True),
+        "histograms": (3, _Field.TYPE_BYTES, True),
+        "created_timestamp": (6, _Field.TYPE_INT64, False),
+    },
+    "Request": {"symbols": (4, _Field.TYPE_STRING, True), "timeseries": (5, "TimeSeriesV2", True)},
+}
+
+
+def _build() -> dict[str, Any]:
+    file = descriptor_pb2.FileDescriptorProto(name=f"{_PACKAGE}/write.proto", package=_PACKAGE, syntax="proto3")
+    for name, fields in _MESSAGES.items():
+        message = file.message_type.add(name=name)
+        for field, (number, kind, repeated) in fields.items():
+            added = message.field.add(name=field, number=number)
+            added.label = _Field.LABEL_REPEATED if repeated else _Field.LABEL_OPTIONAL
+            if isinstance(kind, str):
+                added.type, added.type_name = _Field.TYPE_MESSAGE, f".{_PACKAGE}.{kind}"
+            else:
+                added.type = _Field.Type.ValueType(kind)
+    pool = descriptor_pool.DescriptorPool()
+    pool.Add(file)
+    return {
+        name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{_PACKAGE}.{name}")) for name in _MESSAGES
+    }
+
+
+MESSAGES = _build()
+"""The message classes by name, for tests and benchmarks that write bodies."""
+
+
+def protocol(content_type: str, encoding: str) -> str:
+    """Which of the two messages a body holds. Raises UnsupportedMediaType, at which a sender falls back to the other."""
+    kind, _, parameters = content_type.partition(";")
+    if kind.strip().lower() != "application/x-protobuf":
+        raise UnsupportedMediaType(f"Content-Type {kind[:60]!r}: send application/x-protobuf")
+    if encoding.strip().lower() != "snappy":
+        raise UnsupportedMediaType(f"Content-Encoding {encoding[:40]!r}: send snappy (block format)")
+    name, _, value = parameters.strip().partition("=")
+    if not parameters.strip():
+        return PROTO_1
+    if name.strip() == "proto" and value.strip() in (PROTO_1, PROTO_2):
+        return value.strip()
+    raise UnsupportedMediaType(f"{parameters.strip()[:80]!r}: this door reads proto={PROTO_1} and proto={PROTO_2}")
+
+
+def decode(proto: str, body: bytes, now: float) -> SampleBatch:
+    """The samples of one body. Raises BadRequest where it is not snappy or not that message, TooLarge past the limit."""
+    raw = _unsnap(body)
+    try:
+        return _read_1(MESSAGES["WriteRequest"].FromString(raw)) if proto == PROTO_1 else _read_2(raw)
+    except DecodeError:
+        raise BadRequest(f"not a {proto} message") from None
+
+
+def _unsnap(body: bytes) -> bytes:
+    size, shift = 0, 0
+    for byte in body[:5]:  # the length comes first, as a varint: looked at before anything is unpacked
+        size |= (byte & 0x7F) << shift
+        shift += 7
+        if byte < 0x80:
+            break
+    if size > BODY_LIMIT:
+        raise TooLarge(f"the body unpacks to more than {BODY_LIMIT} bytes")
+    try:
+        return bytes(cramjam.snappy.decompress_raw(body))
+    except cramjam.DecompressionError:
+        raise BadRequest("not snappy data in block format") from None
+
+
+def _read_1(request: Any) -> SampleBatch:
+    batch = SampleBatch()
+    for series in request.timeseries:
+        labels = {label.name: label.value for label in series.labels}
+        batch.histograms += len(series.histograms)
+        _take(batch, labels, series, 0.0)
+    return batch
+
+
+def _read_2(raw: bytes) -> SampleBatch:
+    request = MESSAGES["Request"].FromString(raw)
+    batch = SampleBatch()
+    symbols: Sequence[str] = list(request.symbols)
+    for series in request.timeseries:
+        places = list(series.labels_refs)
+        batch.histograms += len(series.histograms)
+        if len(places) % 2 or (places and max(places) >= len(symbols)):
+            batch.refuse("labels_refs point outside the table of symbols", len(series.samples))
+            continue
+        names = [symbols[place] for place in places]
+        _take(batch, dict(zip(names[::2], names[1::2], strict=True)), series, series.created_timestamp / 1_000)
+    return batch
+
+
+def _take(batch: SampleBatch, labels: dict[str, str], series: Any, created: float) -> None:
+    if len(series.histograms):
+        batch.ignore("native histogram", len(series.histograms))
+    name = labels.pop("__name__", "")
+    for one in series.samples:
+        if not name:
+            batch.refuse("a series without __name__")
+        elif math.isnan(one.value):
+            batch.ignore("stale marker")
+        else:
+            start = getattr(one, "start_timestamp", 0) / 1_000 or created
+            batch.take(Sample(name, labels, one.timestamp / 1_000, one.value, start))
