@@ -34,6 +34,7 @@ MAX_PAGE = 128 * 2**20
 WATCH_SECONDS = 300
 _SILENCE_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
+_STEADY_SECONDS = 10.0
 _GONE, _UNAUTHORIZED, _FORBIDDEN = 410, 401, 403
 
 
@@ -73,6 +74,14 @@ class ApiError(BotError):
     def __init__(self, status: int, text: str) -> None:
         super().__init__(text)
         self.status = status
+
+
+class _OutOfStep(ApiError):
+    """What came on a watch cannot be followed, and would come again: only a new list helps."""
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(0, text)
+        self.reason = reason
 
 
 class _ListMetadata(msgspec.Struct, rename="camel"):
@@ -147,7 +156,7 @@ class Follower:
         """List, watch, and never give up."""
         pause = _FIRST_PAUSE
         while True:
-            heard = self._heard_at
+            began = time.monotonic()
             try:
                 if not self._version:
                     await self._list()
@@ -155,17 +164,25 @@ class Follower:
                 await self._watch()
             except ApiError as error:
                 self._refused(error)
-            except (aiohttp.ClientError, OSError, TimeoutError, BotError, msgspec.DecodeError) as error:
-                self._error = str(error) if isinstance(error, BotError) else f"unreachable ({type(error).__name__})"
-            pause = _FIRST_PAUSE if self._heard_at != heard and not self._error else min(pause * 2, _LONGEST_PAUSE)
+            except BotError as error:
+                self._error = str(error)
+            except msgspec.DecodeError:
+                self._error = "what came is not an answer of the Kubernetes API"
+            except (aiohttp.ClientError, OSError, TimeoutError) as error:
+                self._error = f"unreachable ({type(error).__name__})"
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads replicas, keeps no secret
+            lived = time.monotonic() - began > _STEADY_SECONDS + pause
+            pause = _FIRST_PAUSE if lived else min(pause * 2, _LONGEST_PAUSE)
 
     def _refused(self, error: ApiError) -> None:
-        if error.status == _GONE:
+        if error.status == _GONE:  # in the course of things
             self._version = ""
             return
         self._error = str(error)
-        if error.status == _FORBIDDEN:
+        if isinstance(error, _OutOfStep):
+            self.dropped[error.reason] += 1
+            self._version = ""
+        elif error.status == _FORBIDDEN:
             self._error += f": the service account has to be allowed to list and watch {self.resource.name}"
             self.listed.set()  # the other resources are worth having without it
 
@@ -197,7 +214,7 @@ class Follower:
         }
         async with self._api.get(self.resource.path, params, WATCH_SECONDS + _SILENCE_SECONDS) as response:
             async for line in _lines(response.content):
-                self._take(msgspec.json.decode(line, type=_Event))
+                self._take(_event(line))
                 self._heard_at = self._clock()
 
     def _take(self, event: _Event) -> None:
@@ -224,6 +241,13 @@ class Follower:
             return None
 
 
+def _event(line: bytes) -> _Event:
+    try:
+        return msgspec.json.decode(line, type=_Event)
+    except msgspec.DecodeError:
+        raise _OutOfStep("change: malformed", "a change that is not JSON") from None
+
+
 async def _body(response: aiohttp.ClientResponse) -> bytes:
     body = bytearray()
     async for part in response.content.iter_any():
@@ -239,10 +263,14 @@ async def _lines(stream: aiohttp.StreamReader) -> AsyncIterator[bytes]:
     async for part in stream.iter_any():
         *lines, tail = part.split(b"\n")
         for line in lines:
-            rest += line
-            if rest:
-                yield bytes(rest)
+            if whole := _whole(rest + line):
+                yield whole
             rest.clear()
+        _whole(rest)
         rest += tail
-        if len(rest) > MAX_LINE:
-            raise ApiError(0, f"a change of more than {MAX_LINE >> 20} MiB")
+
+
+def _whole(line: bytearray) -> bytes:
+    if len(line) > MAX_LINE:
+        raise _OutOfStep("change: too long", f"a change of more than {MAX_LINE >> 20} MiB")
+    return bytes(line)

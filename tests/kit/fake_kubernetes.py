@@ -42,6 +42,7 @@ class FakeKubernetes:
         self._forgotten = 0
         self._objects: dict[str, dict[tuple[str, str], Json]] = {name: {} for name in PATHS}
         self._events: dict[str, list[tuple[int, Json]]] = {name: [] for name in PATHS}
+        self._once: set[int] = set()
         self._watches: set[web.StreamResponse] = set()
         self._news = asyncio.Condition()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,10 +86,12 @@ class FakeKubernetes:
         metadata = {"resourceVersion": str(self._version), "creationTimestamp": None}
         self._tell(resource, "BOOKMARK", {"kind": KINDS[resource], "metadata": metadata, "spec": {"containers": None}})
 
-    def send(self, resource: str, event: Json) -> None:
-        """Send watchers any event."""
+    def send(self, resource: str, event: Json, *, once: bool = False) -> None:
+        """Send watchers any event; `once`: only to those that watch now, and not to who comes back."""
         self._version += 1
         self._events[resource].append((self._version, event))
+        if once:
+            self._once.add(self._version)
         self._wake()
 
     def forget_history(self) -> None:
@@ -144,6 +147,9 @@ class FakeKubernetes:
             while response in self._watches:
                 for at, event in [one for one in self._events[resource] if one[0] > version]:
                     version = at
+                    if at in self._once:
+                        self._once.discard(at)
+                        self._events[resource] = [one for one in self._events[resource] if one[0] != at]
                     line = _line(event)
                     await response.write(line[: len(line) // 2])  # chunks end anywhere but at a line's end
                     await response.write(line[len(line) // 2 :])
