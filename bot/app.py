@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import gc
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -23,10 +22,13 @@ from bot.catalog import services_file
 from bot.config import Settings
 from bot.enrich.view import MapView
 from bot.errors import ConfigError
+from bot.feeds import KubernetesFeed, PrometheusFeed, cluster
 from bot.graph.live import LiveGraph
+from bot.history import History
 from bot.incidents.path import AlertWorker
 from bot.incidents.steps import AlertPath
 from bot.ingest import Ingest, load
+from bot.intake import Intake
 from bot.layers.ipc import IpcLayer
 from bot.layers.network import Limits, NetworkLayer
 from bot.layers.trace import TraceLayer
@@ -43,6 +45,7 @@ from bot.slack.ports import Sink
 from bot.slack.send import OutboxWorker, Policy
 from bot.storage.alert_store import AlertStore
 from bot.storage.database import Database
+from bot.storage.history_store import HistoryStore
 from bot.storage.map_store import MapStore
 from bot.storage.outbox_store import OutboxStore
 from bot.telemetry.otlp_schema import require_upb
@@ -146,6 +149,11 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         path = AlertPath(alerts, view, parsers, views.incident, settings.channel)
         worker = AlertWorker(alerts, path.steps(), views.forwarded, settings.channel, sender.wake)
 
+        history = History(
+            view, HistoryStore(database), settings.edge_retention_seconds, Background(settings.hidden_services)
+        )
+        await history.note_properties(time.time())
+        feeds = _feeds(settings, ingest.intake, ipc, network)
         loops = Loops()
         gate = Gate(
             [Token(one.name, one.scopes, one.secret.get_secret_value().encode()) for one in settings.api_tokens]
@@ -171,6 +179,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             config.strays(),
             time.time(),
             ingest.drops,
+            {name: feed.state for name, feed in feeds.items()},
         )
         status = Status(parts, gate)
         application = web.Application(middlewares=[errors])
@@ -194,6 +203,12 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
         loops.every("write", 1.0, lambda: ingest.write(time.time()))
         loops.every("expire", 60.0, lambda: _expire(settings, ingest, alerts, view))
+        loops.every("history", 600.0, history.refresh)
+        for name, feed in feeds.items():
+            if isinstance(feed, PrometheusFeed):
+                loops.every(name, 5.0, feed.tick)
+            else:
+                loops.keep(name, feed.run)
         loops.keep("alerts", worker.run)
         loops.keep("outbox", sender.run)
 
@@ -205,6 +220,22 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             if route.resource and route.method != "HEAD"
         )
         yield Running(url, view, ingest, outbox, alerts, routes)
+
+
+def _feeds(
+    settings: Settings, intake: Intake, ipc: IpcLayer, network: NetworkLayer
+) -> dict[str, PrometheusFeed | KubernetesFeed]:
+    """What the bot goes and gets by itself, as far as settings ask for it."""
+    feeds: dict[str, PrometheusFeed | KubernetesFeed] = {}
+    if settings.prometheus_url is not None:
+        headers = {"X-Scope-OrgID": settings.prometheus_tenant} if settings.prometheus_tenant else {}
+        if settings.prometheus_token is not None:
+            headers["Authorization"] = f"Bearer {settings.prometheus_token.get_secret_value()}"
+        feeds["prometheus"] = PrometheusFeed(settings.prometheus_url.get_secret_value(), headers, intake, ipc)
+    if settings.kubernetes:
+        found = cluster(settings.kubernetes, settings.kubernetes_context)
+        feeds["kubernetes"] = KubernetesFeed(found, settings.kubernetes_environment, intake, network)
+    return feeds
 
 
 async def _listen(stack: AsyncExitStack, application: web.Application, settings: Settings) -> str:
@@ -249,26 +280,6 @@ def _first_steps(settings: Settings) -> str:
         "No message yet. Point an OpenTelemetry exporter at "
         f"`http://{host}:{port}/v1/traces` and an Alertmanager webhook at `http://{host}:{port}/webhooks/alertmanager`, "
         "or see the whole thing at once with `make demo`."
-    )
-
-
-def configure_logging(settings: Settings) -> None:
-    """Structured logs on standard error: text on a terminal, JSON elsewhere."""
-    as_text = settings.log_format == "text" or (settings.log_format == "auto" and sys.stderr.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
-    )
-    levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
-    structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            structlog.processors.StackInfoRenderer(),
-            *([] if as_text else [structlog.processors.format_exc_info]),
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(levels[settings.log_level]),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
     )
 
 

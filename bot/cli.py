@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bot import __version__, app, config, demo
+from bot import __version__, app, config, demo, logs
 from bot.client import Client
 from bot.enrich import answers
 from bot.enrich.answers import Query
@@ -58,7 +58,7 @@ err = Console(stderr=True, highlight=False, soft_wrap=True)
 def serve(as_json: AsJson = False) -> None:
     """Run the bot until it is told to stop (SIGTERM or Ctrl-C). With --json, say what it listens on as JSON."""
     settings = config.load()
-    app.configure_logging(settings)
+    logs.configure(settings.log_format, settings.log_level)
 
     async def run() -> None:
         stop = asyncio.Event()

@@ -119,6 +119,17 @@ class Settings(BaseModel):
     )
     trace_max_spans: int = Field(400_000, ge=1_000, description="most spans held open for pairing")
     span_max_age_seconds: float = Field(86_400.0, gt=0, description="spans older than this are dropped and counted")
+    prometheus_url: Secret | None = Field(
+        None,
+        description="a Prometheus-compatible query API (what comes before `/api/v1`) to read call counts from once a minute",
+    )
+    prometheus_token: Secret | None = Field(None, description="bearer token for it")
+    prometheus_tenant: str = Field("", description="`X-Scope-OrgID` for it (Mimir, Cortex)")
+    kubernetes: str = Field(
+        "", description="`in-cluster`, or the path of a kubeconfig: learn who owns which address from that cluster"
+    )
+    kubernetes_context: str = Field("", description="the kubeconfig's context; none: its current one")
+    kubernetes_environment: str = Field("", description="environment that the cluster's services carry in their ids")
     flow_max_age_seconds: float = Field(
         86_400.0, gt=0, description="flow records that started longer ago are refused and counted"
     )

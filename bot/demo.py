@@ -24,7 +24,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from bot import app
+from bot import app, logs
 from bot.config import Settings
 from bot.slack.console import plain
 
@@ -182,7 +182,7 @@ async def run(*, once: bool, echo: Callable[[str], None]) -> dict[str, Any]:
                 "alertmanager_tokens": token, "pagerduty_secrets": token, "trace_settle_seconds": _SETTLE_SECONDS, "log_level": "error",
             }
         )  # fmt: skip
-        app.configure_logging(settings)
+        logs.configure(settings.log_format, settings.log_level)
         echo("Starting the bot on an empty SQLite database: no tokens, no other service.")
         async with (
             app.running(settings, lambda text: echo(f"\n{text}\n")) as bot,

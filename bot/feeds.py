@@ -1,0 +1,109 @@
+"""What the bot goes and gets by itself: counters from a Prometheus-compatible server, addresses from a Kubernetes cluster.
+
+Comes in: where they are. Goes out: the same batches the doors take in, by the same intake. What is lost: see `bot.pull` and
+`bot.kubernetes`.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import msgspec
+
+from bot.intake import Intake
+from bot.kubernetes.config import Cluster, from_kubeconfig, in_cluster
+from bot.kubernetes.watcher import Watcher
+from bot.layers.families import FAMILIES
+from bot.layers.ipc import IpcLayer
+from bot.layers.ipc import Row as IpcRow
+from bot.layers.network import NetworkLayer
+from bot.model import Layer, Node
+from bot.pull.backlog import Puller
+from bot.pull.prometheus import PrometheusPull, Row
+from bot.telemetry import identities
+
+IN_CLUSTER = "in-cluster"
+_SILENT_SECONDS = 600.0
+
+
+@dataclass(slots=True)
+class _Pulled:
+    """Rows of one minute, as a batch."""
+
+    rows: Sequence[Row]
+    rejected: int = 0
+
+    @property
+    def accepted(self) -> int:
+        """Rows taken in."""
+        return len(self.rows)
+
+    @property
+    def nodes(self) -> Mapping[str, Node]:
+        """None: the layer describes its services itself."""
+        return {}
+
+
+class PrometheusFeed:
+    """One server's counters, a minute at a time."""
+
+    def __init__(self, url: str, headers: Mapping[str, str], intake: Intake, ipc: IpcLayer) -> None:
+        self._intake = intake
+        self._ipc = ipc
+        self._puller = Puller(PrometheusPull(url, FAMILIES, headers=headers), self._take)
+        self._started = time.time()
+
+    async def tick(self) -> None:
+        """Ask for what is due."""
+        await self._puller.tick()
+
+    async def _take(self, rows: Sequence[Row]) -> None:
+        def keep(batch: _Pulled, now: float) -> None:
+            # The same families that the server was asked for, of which asking knows less than reading.
+            self._ipc.add_increases(cast("Sequence[IpcRow]", batch.rows), now)
+
+        await self._intake.take("prometheus", Layer.IPC, b"", lambda body, now: _Pulled(rows), keep, repeats=True)
+
+    def state(self) -> dict[str, Any]:
+        """For `doctor`."""
+        found = self._puller.state()
+        last = found["last_success"]
+        silent = time.time() - (last if isinstance(last, float) else self._started)
+        problem = ""
+        if silent > _SILENT_SECONDS:
+            problem = f"{found['url']} has not answered in full for {silent:.0f} s: {found['last_error'] or 'no reason known'}"
+        elif isinstance(last, float) and not found["metrics"]:
+            problem = f"{found['url']} has none of the metrics that count calls"
+        return found | {"families": sorted(self._ipc.families_seen), "problem": problem}
+
+
+class KubernetesFeed:
+    """One cluster's addresses."""
+
+    def __init__(self, cluster: Cluster, environment: str, intake: Intake, network: NetworkLayer) -> None:
+        self._intake = intake
+        self._network = network
+        self._watcher = Watcher(cluster, self._take, environment=environment)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        await self._watcher.run()
+
+    async def _take(self, records: list[dict[str, object]]) -> None:
+        body = b"\n".join(map(msgspec.json.encode, records))
+        await self._intake.take("kubernetes", Layer.NETWORK, body, identities.decode, self._network.learn, repeats=True)
+
+    def state(self) -> dict[str, Any]:
+        """For `doctor`."""
+        found = self._watcher.state()
+        return found | {"problem": "" if found["synced"] else f"the cluster at {found['server']} is not known yet"}
+
+
+def cluster(where: str, context: str) -> Cluster:
+    """The cluster that `in-cluster` or the path of a kubeconfig names. Raises ConfigError."""
+    return in_cluster(os.environ) if where == IN_CLUSTER else from_kubeconfig(Path(where), context)
