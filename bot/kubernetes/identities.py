@@ -77,6 +77,8 @@ class Identities:
         """Take in a new or changed object; returns the records that follow."""
         key = _key(one)
         before = self._objects.get(key)
+        if before is not None and _version(one)[1] and _version(before) == _version(one):
+            return []  # most of a list that is read again
         out: list[Record] = []
         if before is not None and before.metadata.uid != one.metadata.uid:  # deleted and made anew, and we missed it
             out += self.remove(before, now)
@@ -254,6 +256,10 @@ class Identities:
 
 def _key(one: Object) -> Key:
     return (type(one), one.metadata.namespace, one.metadata.name)
+
+
+def _version(one: Object) -> tuple[str, str]:
+    return (one.metadata.uid, one.metadata.resource_version)
 
 
 def _addresses(one: Object) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit, urlunsplit
 
 import requests
@@ -23,6 +23,7 @@ from requests.auth import AuthBase
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential_jitter
 
 from bot.errors import ConfigError
+from bot.layers.families import FAMILIES, Family
 from bot.model import WINDOW_SECONDS
 from bot.pull import promql
 from bot.pull.answers import Data, Envelope, PullError, Series, decoded, envelope, number, shown
@@ -35,18 +36,6 @@ DISCOVERY_SECONDS, EMPTY_DISCOVERY_SECONDS = 600.0, 60.0
 
 _CONNECT_SECONDS = 3.05
 _ATTEMPTS = 3
-
-
-class Family(Protocol):
-    """One thing that is counted, under one or several metric names, with the labels that its reader needs."""
-
-    @property
-    def metrics(self) -> Sequence[str]:
-        """Names of counters."""
-
-    @property
-    def labels(self) -> Sequence[str]:
-        """What their queries sum by."""
 
 
 class Row(NamedTuple):
@@ -62,8 +51,9 @@ class Row(NamedTuple):
 class Reading:
     """What a server says of one minute.
 
-    `again` names the metrics to ask for later: they failed, or their answer was partial (its rows are here all the same, and
-    will be replaced); `refused` those for which asking again is no use.
+    A family's rows are here in whole or not at all. `again` names the metrics to ask for later: their family failed, or its
+    answer was partial (then its rows are here all the same, and will be replaced); `refused` those for which asking again is
+    no use, with why.
     """
 
     rows: list[Row] = field(default_factory=list)
@@ -96,7 +86,7 @@ class PrometheusPull:
     def __init__(
         self,
         url: str,
-        families: Sequence[Family],
+        families: Sequence[Family] = FAMILIES,
         *,
         headers: Mapping[str, str] | None = None,
         timeout: float = 30.0,
@@ -132,7 +122,7 @@ class PrometheusPull:
             answer = self._ask("/api/v1/label/__name__/values", form, get=True)
             given = decoded(answer.data, list[str], "a list of names")
         except PullError as error:
-            self._failed(error)
+            self._last_error = str(error)
             if not self._found:
                 raise
             return self._found
@@ -142,29 +132,34 @@ class PrometheusPull:
         return self._found
 
     def read_minute(self, minute: int, only: frozenset[str] | None = None) -> Reading:
-        """How much each metric there is (or each of `only`) grew in the minute that starts at `minute` (epoch s).
+        """How much each family there is (or those that any metric of `only` is of) grew in the minute from `minute` (epoch s).
 
-        Raises PullError where nobody knows yet which metrics there are; a metric that fails is in the reading instead.
+        Raises PullError where nobody knows yet which metrics there are; a family that fails is in the reading instead.
         """
         reading = Reading()
         wanted = self.discover() if only is None else only
-        for metric in sorted(wanted):
+        families = dict.fromkeys(self._families[metric] for metric in sorted(wanted))
+        unreachable = False
+        for family in families:
+            metrics = [metric for metric in family.metrics if metric in self._found | wanted]
+            if unreachable:  # it would wait for the same silence
+                reading.again.update(metrics)
+                continue
             try:
-                partial = self._read_metric(metric, minute, reading.rows)
+                rows, partial = self._read_family(family, metrics, minute)
             except PullError as error:
-                self._failed(error)
-                if not error.again:
-                    reading.refused[metric] = str(error)
+                self._last_error = str(error)
+                if error.again:
+                    reading.again.update(metrics)
+                    unreachable = error.reason == "unreachable"
+                else:
+                    reading.refused |= dict.fromkeys(metrics, str(error))
                     self.dropped[error.reason] += 1
-                    continue
-                reading.again.add(metric)
-                if error.reason == "unreachable":  # the others would wait for the same silence
-                    reading.again |= {other for other in wanted if other > metric}
-                    return reading
-            else:
-                if partial:
-                    reading.again.add(metric)
-                    self._last_error = f"{metric}: {partial}"
+                continue
+            reading.rows += rows
+            if partial:
+                self._last_error = f"{metrics[0]}: {partial}"
+                reading.again.update(metrics)
         if not reading.again:
             self._last_success = time.time()
         return reading
@@ -180,37 +175,27 @@ class PrometheusPull:
             "notes": dict(self._notes),
         }
 
-    def _failed(self, error: PullError) -> None:
-        self._last_error = str(error)
-
-    def _read_metric(self, metric: str, minute: int, rows: list[Row]) -> str:
-        """Append a metric's rows; returns why the answer is not the whole answer, or "" where it is."""
-        family = self._families[metric]
-        query = promql.increase(metric, family.labels, self._window, LOOKBACK_SECONDS)
-        # Thanos would rather answer with what it has: a sum over half of the stores would look like a drop in traffic.
-        form = {"query": query, "time": str(minute + self._window), "timeout": f"{self._timeout:g}s"}
-        answer = self._ask("/api/v1/query", form)
-        data = decoded(answer.data, Data, "a result")
-        if data.result_type != "vector":
-            raise PullError(
-                f"{metric}: a {data.result_type[:20]} came instead of a vector", "not a vector", again=False
-            )
-        series = decoded(data.result, list[Series], "a vector")
-        if len(series) > MAX_SERIES:
-            raise PullError(
-                f"{metric}: {len(series)} series a minute, and at most {MAX_SERIES} are taken. Drop labels with a recording "
-                "rule, or leave this metric out",
-                "too many series",
-                again=False,
-            )
-        for one in series:
-            increase = number(one.value)
-            if increase is None:
-                self.dropped["not a number"] += 1
-            elif increase > 0:
-                labels = {label: one.metric.get(label, "") for label in family.labels}
-                rows.append(Row(family, labels, minute, increase))
-        return self._partial(answer)
+    def _read_family(self, family: Family, metrics: Sequence[str], minute: int) -> tuple[list[Row], str]:
+        """A family's rows, its metrics added up where it has several, and why they are not all, or "" where they are."""
+        increases: dict[tuple[str, ...], float] = {}
+        lacking = ""
+        for metric in metrics:
+            query = promql.increase(metric, family.labels, self._window, LOOKBACK_SECONDS)
+            form = {"query": query, "time": str(minute + self._window), "timeout": f"{self._timeout:g}s"}
+            answer = self._ask("/api/v1/query", form)
+            for one in _vector(metric, answer):
+                increase = number(one.value)
+                if increase is None:
+                    self.dropped["not a number"] += 1
+                elif increase > 0:
+                    values = tuple([one.metric.get(label, "") for label in family.labels])
+                    increases[values] = increases.get(values, 0.0) + increase
+            lacking = self._partial(answer) or lacking
+        rows = [
+            Row(family, dict(zip(family.labels, values, strict=True)), minute, increase)
+            for values, increase in increases.items()
+        ]
+        return rows, lacking
 
     def _partial(self, answer: Envelope) -> str:
         """What an answer lacks. Remarks on the query itself (`PromQL warning`, `PromQL info`) do not make it partial."""
@@ -268,3 +253,19 @@ class PrometheusPull:
             if time.monotonic() > deadline:  # requests' own timeout is for each read, and a drip is never late
                 raise requests.Timeout
         return b"".join(parts)
+
+
+def _vector(metric: str, answer: Envelope) -> list[Series]:
+    """The series of an answer. Raises PullError where it is something else, or too much."""
+    data = decoded(answer.data, Data, "a result")
+    if data.result_type != "vector":
+        raise PullError(f"{metric}: a {data.result_type[:20]} came instead of a vector", "not a vector", again=False)
+    series = decoded(data.result, list[Series], "a vector")
+    if len(series) > MAX_SERIES:
+        raise PullError(
+            f"{metric}: {len(series)} series a minute, and at most {MAX_SERIES} are taken. Drop labels with a recording "
+            "rule, or leave this metric out",
+            "too many series",
+            again=False,
+        )
+    return series

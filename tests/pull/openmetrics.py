@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 METRIC = "istio_requests_total"
+Labels = tuple[tuple[str, str], ...]
 
 
 @dataclass(slots=True)
@@ -20,13 +21,18 @@ class Target:
     instance: str
     first: float
     interval: float
-    counters: dict[tuple[str, str], float] = field(default_factory=dict)
-    samples: dict[tuple[str, str], list[tuple[float, float]]] = field(default_factory=dict)
+    counters: dict[Labels, float] = field(default_factory=dict)
+    samples: dict[Labels, list[tuple[float, float]]] = field(default_factory=dict)
     up: list[tuple[float, float]] = field(default_factory=list)
 
     def call(self, caller: str, callee: str, times: float = 1) -> None:
-        """Count calls."""
-        self.counters[caller, callee] = self.counters.get((caller, callee), 0.0) + times
+        """Count calls of an edge."""
+        self.count({"source": caller, "destination": callee}, times)
+
+    def count(self, labels: Mapping[str, str], times: float = 1) -> None:
+        """Count calls with any labels."""
+        key = tuple(labels.items())
+        self.counters[key] = self.counters.get(key, 0.0) + times
 
     def restart(self) -> None:
         """Forget all counts, as a process does."""
@@ -36,15 +42,15 @@ class Target:
         """Let Prometheus look."""
         self.up.append((at, 1.0 if ok else 0.0))
         if ok:
-            for pair, value in self.counters.items():
-                self.samples.setdefault(pair, []).append((at, value))
+            for labels, value in self.counters.items():
+                self.samples.setdefault(labels, []).append((at, value))
 
     def series(self) -> Iterable[tuple[str, Mapping[str, str], list[tuple[float, float]]]]:
         """(metric, labels, samples) as Prometheus would store them."""
         place = {"instance": self.instance, "job": "mesh"}
         yield "up", place, self.up
-        for (caller, callee), samples in self.samples.items():
-            yield METRIC, place | {"source": caller, "destination": callee}, samples
+        for labels, samples in self.samples.items():
+            yield METRIC, place | dict(labels), samples
 
 
 async def write_blocks(targets: Iterable[Target], folder: Path) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -14,6 +13,7 @@ import responses
 from responses import matchers
 
 from bot.errors import ConfigError
+from bot.layers.families import Family, Role
 from bot.pull import prometheus
 from bot.pull.answers import PullError
 from bot.pull.backlog import MAX_BACKLOG, Puller
@@ -22,13 +22,16 @@ from bot.pull.prometheus import PrometheusPull, Row
 URL = "http://prometheus.test:9090"
 QUERY, NAMES = f"{URL}/api/v1/query", f"{URL}/api/v1/label/__name__/values"
 CALLS, ERRORS = "istio_requests_total", "request_failures_total"
+SENT, RECEIVED = "sent_bytes_total", "received_bytes_total"
 MINUTE = 1_700_000_040
 
 
-@dataclass(frozen=True)
-class Requests:
-    metrics: Sequence[str] = (CALLS, ERRORS)
-    labels: Sequence[str] = ("source", "destination")
+LABELS = ("source", "destination")
+FAMILIES = (
+    Family("calls", (CALLS,), LABELS, Role.CALLS, lambda _: None),
+    Family("errors", (ERRORS,), LABELS, Role.FAILED, lambda _: None),
+    Family("bytes", (SENT, RECEIVED), LABELS, Role.BYTES, lambda _: None),
+)
 
 
 @pytest.fixture
@@ -39,7 +42,7 @@ def server() -> Any:
 
 @pytest.fixture
 def pull() -> PrometheusPull:
-    return PrometheusPull(URL, [Requests()], timeout=5)
+    return PrometheusPull(URL, FAMILIES, timeout=5)
 
 
 def vector(*values: tuple[str, str, str], **more: object) -> dict[str, object]:
@@ -102,6 +105,23 @@ def test_a_label_that_is_missing_is_empty_and_odd_values_are_counted_as_dropped(
 
     assert [row.labels for row in reading.rows] == [{"source": "web", "destination": ""}]
     assert pull.dropped["not a number"] == 4
+
+
+def test_the_metrics_of_a_family_are_added_up_and_come_together_or_not_at_all(
+    server: Any, pull: PrometheusPull
+) -> None:
+    server.get(NAMES, json=names(SENT, RECEIVED))
+    server.post(QUERY, json=vector(("web", "payments", "10")))
+    server.post(QUERY, status=500, json=failure("internal"))
+    server.post(QUERY, json=vector(("web", "payments", "10")))
+    server.post(QUERY, json=vector(("web", "payments", "3"), ("web", "search", "1")))
+    pull.discover()
+
+    first = pull.read_minute(MINUTE)
+    assert (first.rows, first.again) == ([], {SENT, RECEIVED})
+
+    again = pull.read_minute(MINUTE, frozenset((RECEIVED,)))
+    assert [(row.labels["destination"], row.increase) for row in again.rows] == [("payments", 13), ("search", 1)]
 
 
 def test_a_server_that_is_busy_for_a_moment_is_asked_again_at_once(server: Any, pull: PrometheusPull) -> None:
@@ -204,7 +224,7 @@ def test_an_answer_over_the_caps_is_refused_whole_with_what_to_do(
 
 
 def test_secrets_are_sent_to_their_server_and_shown_nowhere(server: Any) -> None:
-    pull = PrometheusPull("http://reader:hunter2@prometheus.test:9090/", [Requests()], headers={"X-Scope-OrgID": "t0p"})
+    pull = PrometheusPull("http://reader:hunter2@prometheus.test:9090/", FAMILIES, headers={"X-Scope-OrgID": "t0p"})
     ours = [matchers.header_matcher({"Authorization": "Basic cmVhZGVyOmh1bnRlcjI=", "X-Scope-OrgID": "t0p"})]
     server.post(QUERY, match=ours, status=302, headers={"Location": "http://elsewhere.test/"})
     pull.read_minute(MINUTE, ONE)

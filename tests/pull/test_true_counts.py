@@ -8,13 +8,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 import prometheus_client
 import pytest
 import requests
 
+from bot.layers.families import Family, Role
 from bot.pull.backlog import Puller
 from bot.pull.prometheus import PrometheusPull, Row
 from tests.kit import debian, processes
@@ -27,10 +27,7 @@ MINUTES = range(START + 600, START + 600 + 20 * 60, 60)
 Edge = tuple[str, str]
 
 
-@dataclass(frozen=True)
-class Requests:
-    metrics: Sequence[str] = (METRIC,)
-    labels: Sequence[str] = ("source", "destination")
+FAMILIES = (Family("calls", (METRIC,), ("source", "destination"), Role.CALLS, lambda _: None),)
 
 
 @asynccontextmanager
@@ -48,7 +45,7 @@ async def stored(targets: Iterable[Target], folder: Path) -> AsyncIterator[Prome
         )  # fmt: skip
 
     async with processes._serving(command, folder) as url:
-        yield PrometheusPull(url, [Requests()])
+        yield PrometheusPull(url, FAMILIES)
 
 
 async def read(pull: PrometheusPull, minutes: Iterable[int] = MINUTES) -> dict[int, Counter[Edge]]:
@@ -170,7 +167,7 @@ async def test_a_live_exporter_is_read_through_scrapes_to_the_last_call() -> Non
     try:
         async with processes.prometheus(f"127.0.0.1:{port}", rule, "http://127.0.0.1:9") as url:
             await until(url, f"{METRIC} == 5000")
-            pull = PrometheusPull(url, [Requests()], window_seconds=window)
+            pull = PrometheusPull(url, FAMILIES, window_seconds=window)
             await asyncio.sleep(window)  # what was there at first sight belongs to no window
             begin = int(time.time())
             for step in range(12):
