@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import structlog
 
+from bot.errors import Overloaded
 from bot.kubernetes.config import Cluster
 from bot.kubernetes.identities import Identities, Record
 from bot.kubernetes.objects import Object
@@ -34,7 +35,8 @@ log = structlog.get_logger(__name__)
 class Watcher:
     """Watches one cluster. `environment` is what its services carry as theirs, "" for none.
 
-    `run` ends only by being cancelled, or with what `on_records` raised; it may then be run again, and starts over.
+    `run` ends only by being cancelled, or with what `on_records` raised; it may then be run again, and starts over. Where
+    `on_records` is merely `Overloaded`, it gets the same batch again when it says.
     """
 
     def __init__(
@@ -123,7 +125,11 @@ class Watcher:
                 self._add(self._identities.records())
             while self._changes:
                 batch = self._changes[:BATCH]
-                await self._on_records(batch)
+                try:
+                    await self._on_records(batch)
+                except Overloaded as error:
+                    await asyncio.sleep(error.retry_after)
+                    continue
                 del self._changes[: len(batch)]
                 self._told_at = self._clock()
             await asyncio.sleep(_GATHER_SECONDS)

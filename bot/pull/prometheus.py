@@ -23,7 +23,7 @@ from requests.auth import AuthBase
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential_jitter
 
 from bot.errors import ConfigError
-from bot.layers.families import FAMILIES, Family
+from bot.layers.families import FAMILIES, Family, Role
 from bot.model import WINDOW_SECONDS
 from bot.pull import promql
 from bot.pull.answers import Data, Envelope, PullError, Series, decoded, envelope, number, shown
@@ -179,8 +179,9 @@ class PrometheusPull:
         """A family's rows, its metrics added up where it has several, and why they are not all, or "" where they are."""
         increases: dict[tuple[str, ...], float] = {}
         lacking = ""
+        ask = promql.growth if family.role is Role.BUCKET else promql.increase
         for metric in metrics:
-            query = promql.increase(metric, family.labels, self._window, LOOKBACK_SECONDS)
+            query = ask(metric, family.labels, self._window, LOOKBACK_SECONDS)
             form = {"query": query, "time": str(minute + self._window), "timeout": f"{self._timeout:g}s"}
             answer = self._ask("/api/v1/query", form)
             for one in _vector(metric, answer):

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from bot.errors import Overloaded
 from bot.kubernetes import watch
 from bot.kubernetes.config import Cluster, Token
 from bot.kubernetes.watcher import Watcher
@@ -230,6 +231,29 @@ async def test_a_heartbeat_repeats_what_holds() -> None:
 
             assert {record["ip"] for record in watched.records[said:]} == {"10.0.0.1"}
             assert len({record["start"] for record in watched.records if record["ip"] == "10.0.0.1"}) == 1
+
+
+async def test_whoever_is_overloaded_gets_the_same_records_later() -> None:
+    taken: list[dict[str, object]] = []
+    arrived = asyncio.Event()
+    refusals = iter((Overloaded("full", 0), Overloaded("full", 0)))
+
+    async def take(records: list[dict[str, object]]) -> None:
+        if (refusal := next(refusals, None)) is not None:
+            raise refusal
+        taken.extend(records)
+        arrived.set()
+
+    async with FakeKubernetes() as cluster:
+        cluster.put("pods", pod("web", ip="10.0.0.1"))
+        task = asyncio.create_task(Watcher(Cluster(cluster.url, Token(TOKEN)), take).run())
+        await asyncio.wait_for(arrived.wait(), 5)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+
+    assert [record["ip"] for record in taken] == ["10.0.0.1"]
+    assert cluster.requests["list pods"] == 1
 
 
 async def test_records_that_could_not_be_handed_on_end_the_run_and_a_new_run_starts_over() -> None:

@@ -156,6 +156,27 @@ async def test_the_last_calls_of_a_pod_that_is_gone_are_counted(tmp_path: Path) 
         assert total(await read(pull)) == Counter({("web", "payments"): 9})
 
 
+async def test_buckets_grow_like_their_counters_but_for_new_and_restarted_processes(tmp_path: Path) -> None:
+    steady, restarted, new = (Target(f"10.0.0.{number}:15020", START, 15.0) for number in range(3))
+    for target in (steady, restarted):
+        target.call("web", "payments", 50)
+    for step in range(160):
+        if step == 60:
+            restarted.restart()
+        if step == 62:
+            new.call("web", "payments", 5)
+        if step % 3 == 0:
+            steady.call("web", "payments")
+        for target in (steady, restarted, new):
+            target.scrape(START + step * 15.0)
+    family = Family("latency", (METRIC,), ("source", "destination"), Role.BUCKET, lambda _: None)
+
+    async with stored([steady, restarted, new], tmp_path) as pull:
+        found = await read(PrometheusPull(pull.url, [family]))
+
+    assert total(found) == Counter({("web", "payments"): sum(step % 3 == 0 for step in range(41, 121))})
+
+
 async def test_a_live_exporter_is_read_through_scrapes_to_the_last_call() -> None:
     """One-second scrapes and two-second windows; a restart of the exporter in the middle."""
     debian.require_prometheus()
