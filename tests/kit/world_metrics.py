@@ -1,0 +1,166 @@
+"""The metrics of the made-up company, as its Prometheus would write them on: remote write 1.0, one sample a minute.
+
+Comes in: every connection of a true edge. Goes out: bodies with the mesh's counters (of both ends' proxies), a span
+processor's service graph and the clients' own histograms; and, by `note`, which edges their increases show. What is lost,
+as in a real company: edges with an end outside the mesh and without instrumentation; counts at a restart, when counters
+begin anew; whatever a series counted before its first sample.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable, Mapping
+from random import Random
+
+import cramjam
+
+from tests.kit.remote_write import HEADERS
+from tests.kit.world_company import Call, Kind, Route, Service
+
+__all__ = ["HEADERS", "Metrics"]
+
+Labels = Mapping[str, str]
+_BOUNDS = ("5", "25", "100", "500", "+Inf")
+_SHARES = (0.2, 0.6, 0.9, 0.99, 1.0)
+_SCRAPED_AT = 45.0
+_RESTART = 0.02
+_MESHED_ROUTES = frozenset((Route.DIRECT, Route.TRANSLATED, Route.VIP))
+
+
+class _Series:
+    """One counter: `value` now, and what it said last, None before its first sample."""
+
+    __slots__ = ("call", "packed", "said", "share", "value")
+
+    def __init__(self, name: str, labels: Labels, call: Call | None, share: float) -> None:
+        self.packed = b"".join(
+            _field(1, _field(1, key.encode()) + _field(2, text.encode()))
+            for key, text in sorted({"__name__": name, **labels}.items())
+        )
+        self.call = call  # whose edge an increase shows; None where nobody could tell the caller
+        self.share = share
+        self.value = 0.0
+        self.said: float | None = None
+
+
+class Metrics:
+    """Counts connections, and writes the counters once a minute."""
+
+    def __init__(self, random: Random, start: float, note: Callable[[Call], None]) -> None:
+        self._random = random
+        self._start = start
+        self._note = note
+        self._series: dict[Call, list[_Series]] = {}
+
+    def count(self, call: Call, requests: int) -> None:
+        """Take in the requests of one connection."""
+        series = self._series.get(call)
+        if series is None:
+            series = self._series[call] = list(self._made(call))
+        for one in series:
+            one.value += requests * one.share
+
+    def written(self, minute: int) -> bytes:
+        """The body of a minute's scrape, snappy-packed; b"" where there is nothing to say."""
+        at = int((self._start + minute * 60 + _SCRAPED_AT) * 1_000)
+        packed = []
+        for call, found in self._series.items():
+            if not call.caller.exists(minute) or not call.callee.exists(minute):
+                continue
+            restarted = self._random.random() < _RESTART
+            for one in found:
+                if restarted:
+                    one.value = 0.0
+                if one.said is not None and one.value > one.said and one.call is not None:
+                    self._note(one.call)
+                one.said = one.value
+                sample = b"\x09" + struct.pack("<d", round(one.value)) + b"\x10" + _varint(at)
+                packed.append(_field(1, one.packed + _field(2, sample)))
+        return bytes(cramjam.snappy.compress_raw(b"".join(packed))) if packed else b""
+
+    # -- which series an edge has -----------------------------------------------------------------------------------------
+
+    def _made(self, call: Call) -> list[_Series]:
+        caller, callee = call.caller, call.callee
+        if callee.kind is Kind.SERVICE and call.route in _MESHED_ROUTES and (caller.meshed or callee.meshed):
+            return self._of_mesh(call)
+        if not caller.instrumented or callee.kind in (Kind.TOPIC, Kind.BROKER):
+            return []
+        if callee.kind is Kind.SERVICE and callee.instrumented:
+            labels = {
+                "client": caller.reported[0], "client_service_namespace": caller.reported[1],
+                "server": callee.reported[0], "server_service_namespace": callee.reported[1],
+            }  # fmt: skip
+            return [_Series("traces_service_graph_request_total", labels, call, 1.0)]
+        return self._of_client(call)
+
+    def _of_mesh(self, call: Call) -> list[_Series]:
+        caller, callee = call.caller, call.callee
+        made = []
+        for reporter, end in (("source", caller), ("destination", callee)):
+            if not end.meshed:
+                continue
+            labels = {
+                "reporter": reporter,
+                "request_protocol": "http",
+                **_workload("source", caller),
+                **_destination(callee),
+            }
+            made.append(
+                _Series(
+                    "istio_requests_total", labels | {"response_code": "200"}, call if caller.meshed else None, 0.98
+                )
+            )
+            made.append(_Series("istio_requests_total", labels | {"response_code": "503"}, None, 0.02))
+            if reporter == "destination" and hash_of(call) % 5 == 0:
+                name = "istio_request_duration_milliseconds_bucket"
+                made += [
+                    _Series(name, labels | {"le": le}, None, share) for le, share in zip(_BOUNDS, _SHARES, strict=True)
+                ]
+        return made
+
+    def _of_client(self, call: Call) -> list[_Series]:
+        name, namespace = call.caller.reported
+        labels = {
+            "job": f"{namespace}/{name}" if namespace else name,
+            "server_address": call.callee.hosts[hash_of(call) % len(call.callee.hosts)],
+            "server_port": str(call.callee.port),
+        }
+        if call.callee.kind is Kind.DATABASE:
+            metric, more = "db_client_operation_duration_seconds_count", {"db_system_name": "postgresql"}
+        else:
+            metric, more = "http_client_request_duration_seconds_count", {"http_request_method": "GET"}
+        return [_Series(metric, labels | more, call, 1.0)]
+
+
+def hash_of(call: Call) -> int:
+    """A number that depends on nothing but the edge's name."""
+    return sum(map(ord, "".join(call.key)))
+
+
+def _workload(end: str, service: Service) -> dict[str, str]:
+    """What proxies know of an end; of one without a proxy only the service it was called by."""
+    name, namespace = (service.name, service.namespace) if service.meshed else ("unknown", "unknown")
+    return {f"{end}_canonical_service": name, f"{end}_workload": name, f"{end}_workload_namespace": namespace}
+
+
+def _destination(service: Service) -> dict[str, str]:
+    return _workload("destination", service) | {
+        "destination_service": f"{service.name}.{service.namespace}.svc.cluster.local",
+        "destination_service_name": service.name,
+        "destination_service_namespace": service.namespace,
+    }
+
+
+def _field(number: int, content: bytes) -> bytes:
+    """A length-delimited protobuf field (protobuf.dev, "Encoding")."""
+    return bytes((number << 3 | 2,)) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    packed = bytearray()
+    while value > 127:
+        packed.append(value & 127 | 128)
+        value >>= 7
+    packed.append(value)
+    return bytes(packed)
