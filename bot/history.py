@@ -12,6 +12,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from typing import Any, cast
 
 import numpy as np
@@ -36,6 +37,7 @@ _VIEWS_KEPT = 4
 _VIEW_SECONDS = 60.0
 _FEW = 1_000
 _MAX_EDGES = 2_000_000
+_NAMES_REMEMBERED = 200_000
 
 Moment = float
 Range = tuple[float, float]
@@ -55,7 +57,8 @@ class History:
         self._live = view
         self._store = store
         self._edge_retention = edge_retention
-        self._background = background or Background()
+        # A pattern match for every service is most of a view's time.
+        self._hides = lru_cache(maxsize=_NAMES_REMEMBERED)((background or Background()).hides)
         self._index = EdgeIndex()
         self._nodes: dict[str, Node] = {}
         self._gone: set[int] = set()
@@ -153,7 +156,7 @@ class History:
         size = len(index)
         counts = PastCounts(index, past.spans, size)
         last_seen = self._last_seen(index, past, counts, size)
-        graph = PastGraph(index, last_seen, past.moment, self._nodes, catalog.aliases, self._background, span=span)
+        graph = PastGraph(index, last_seen, past.moment, self._nodes, catalog.aliases, self._hides, span)
         windows = {layer: PastWindows(layer, counts) for layer in LAYERS}
         heard = {}
         for place, layer in enumerate(LAYERS):

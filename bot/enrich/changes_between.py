@@ -96,21 +96,19 @@ class _Comparison:
 
     def merged(self) -> list[EdgeChange]:
         """The changes of all layers together: an edge is new when no layer had it before."""
-        callers, callees = (ends[: self._size] for ends in self._index.ends)
-        _, first, pair = np.unique(
-            callers * len(self._index.services) + callees, return_index=True, return_inverse=True
-        )
-        was, now = (np.bincount(pair, marks, len(first)) > 0 for marks in (self._was, self._is))
-        speaker = self._speakers(pair, first)
+        pair = self._index.pairs[: self._size]
+        was, now = (np.bincount(pair, marks) > 0 for marks in (self._was, self._is))
+        speaker = self._speakers(pair, len(was))
         shifted = np.any(list(self._shifted.values()), axis=0)[speaker]
         changed = (was ^ now) | (was & now & shifted)
         was_by_position, is_by_position = (np.zeros(self._size, bool) for _ in range(2))
         was_by_position[speaker], is_by_position[speaker] = was, now
         return self._described(speaker[np.flatnonzero(changed)], was_by_position, is_by_position, merged=True)
 
-    def _speakers(self, pair: Places, first: Places) -> Places:
+    def _speakers(self, pair: Places, pairs: int) -> Places:
         """By pair of services: the position of the layer's edge that counts best among those that counted anything."""
-        speaker = first.copy()
+        speaker = np.zeros(pairs, np.intp)
+        speaker[pair] = np.arange(self._size)
         counted = (self._before.columns[CALLS] > 0) | (self._after.columns[CALLS] > 0)
         for layer in reversed(_COUNTING):  # the best comes last and overwrites
             mine = np.flatnonzero(counted & (self._index.layers[: self._size] == LAYERS.index(layer)))

@@ -7,6 +7,7 @@ an index only grows, and is made anew where edges were taken back. Pseudo-caller
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +17,8 @@ from bot.model import ENTRY, PSEUDO, EdgeDetail, EdgeKey, Layer
 
 LAYERS = tuple(Layer)
 Places = NDArray[np.intp]
+
+_TABLE_PER_EDGE, _TABLE_AT_LEAST = 16, 100_000
 
 
 class EdgeIndex:
@@ -43,42 +46,42 @@ class EdgeIndex:
         """By position: the usual number of seconds between minutes with calls."""
         self.estimated = np.empty(0, bool)
         """By position: whether the layer could only estimate which two ends belong together."""
+        self.pairs: Places = np.empty(0, np.intp)
+        """By position: a number that all layers' edges between the same two ends share."""
+        self.pseudo = np.empty(0, bool)
+        """By position: whether the caller is a pseudo-caller."""
         self._places: dict[str, int] = {}
+        self._pairs: dict[EdgeKey, int] = {}
         self._positions: dict[tuple[int, EdgeKey], int] = {}
-        self._lookup: tuple[Integers, Places] = (self.numbers, np.empty(0, np.intp))
+        self._lookup = _Lookup(self.numbers)
 
     def __len__(self) -> int:
         return len(self.numbers)
 
     def add(self, edges: Iterable[KnownEdge]) -> None:
         """Learn of edges. Those that are known already keep their position."""
-        numbers, layers, intervals = [], [], []
-        known = set(self.numbers.tolist())
-        for one in edges:
-            if one.number in known:
-                continue
-            layer, position = LAYERS.index(one.layer), len(self.callers)
-            numbers.append(one.number)
-            layers.append(layer)
+        given = list(edges)
+        unknown = self.positions(np.array([one.number for one in given], np.int64), len(self)) < 0
+        new = [one for one, is_new in zip(given, unknown.tolist(), strict=True) if is_new]
+        pairs = []
+        for one in new:
+            position = len(self.callers)
             self.callers.append(self._place(one.edge[0]))
             self.callees.append(self._place(one.edge[1]))
             self.first_seen.append(one.first_seen)
-            intervals.append(one.interval)
             self.details.append(one.detail)
-            self._positions[layer, one.edge] = position
+            pairs.append(self._pairs.setdefault(one.edge, len(self._pairs)))
+            self._positions[LAYERS.index(one.layer), one.edge] = position
             self._link(one.edge, position)
         grown = slice(len(self), None)
-        self.ends = (
-            np.concatenate([self.ends[0], np.array(self.callers[grown], np.intp)]),
-            np.concatenate([self.ends[1], np.array(self.callees[grown], np.intp)]),
-        )
-        self.habits = np.concatenate([self.habits, np.array(intervals, np.float64)])
-        unsure = [detail is not None and detail.certainty < 1.0 for detail in self.details[grown]]
-        self.estimated = np.concatenate([self.estimated, np.array(unsure, bool)])
-        self.layers = np.concatenate([self.layers, np.array(layers, np.int8)])
-        self.numbers = np.concatenate([self.numbers, np.array(numbers, np.int64)])
-        order = np.argsort(self.numbers, kind="stable")
-        self._lookup = self.numbers[order], order  # both at once: another thread may be reading
+        self.ends = _grown(self.ends[0], self.callers[grown]), _grown(self.ends[1], self.callees[grown])
+        self.habits = _grown(self.habits, [one.interval for one in new])
+        self.estimated = _grown(self.estimated, [one.detail is not None and one.detail.certainty < 1.0 for one in new])
+        self.pairs = _grown(self.pairs, pairs)
+        self.pseudo = _grown(self.pseudo, [one.edge[0] in PSEUDO for one in new])
+        self.layers = _grown(self.layers, [LAYERS.index(one.layer) for one in new])
+        self.numbers = _grown(self.numbers, [one.number for one in new])
+        self._lookup = _Lookup(self.numbers)  # last, and at once: another thread may be reading
 
     def _link(self, edge: EdgeKey, position: int) -> None:
         caller, callee = edge
@@ -109,10 +112,33 @@ class EdgeIndex:
 
     def positions(self, numbers: Integers, size: int) -> Places:
         """The positions of edges by their numbers; -1 for one that is not among the first `size`."""
-        known, order = self._lookup
-        if not len(known):
-            return np.full(len(numbers), -1, np.intp)
-        found = known.searchsorted(numbers)
-        found[found == len(known)] = 0
-        positions = order[found]
-        return np.where((known[found] == numbers) & (positions < size), positions, -1)
+        positions = self._lookup.find(numbers)
+        return np.where(positions < size, positions, -1)
+
+
+class _Lookup:
+    """Where each number is: in a table where they lie close together, as SQLite gives them, else by search."""
+
+    def __init__(self, numbers: Integers) -> None:
+        self._table: Places | None = None
+        top = int(numbers.max(initial=0)) + 1
+        if top <= _TABLE_PER_EDGE * len(numbers) + _TABLE_AT_LEAST:
+            self._table = np.full(top + 1, -1, np.intp)  # the last one is for all that lie beyond
+            self._table[numbers] = np.arange(len(numbers))
+            return
+        self._order = np.argsort(numbers, kind="stable")
+        self._sorted = numbers[self._order]
+
+    def find(self, numbers: Integers) -> Places:
+        """The position of each, -1 for one that is not there."""
+        if self._table is not None:
+            return self._table[np.minimum(numbers, len(self._table) - 1)]
+        found = np.minimum(self._sorted.searchsorted(numbers), len(self._sorted) - 1)
+        return np.where(self._sorted[found] == numbers, self._order[found], -1)
+
+
+_Array = TypeVar("_Array", bound=NDArray[Any])
+
+
+def _grown(array: _Array, more: list[int] | list[float] | list[bool]) -> _Array:
+    return cast(_Array, np.concatenate([array, np.array(more, array.dtype)]))

@@ -8,19 +8,21 @@ at few; a past map never changes.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 
 import numpy as np
 
 from bot.counts import Floats
 from bot.graph.edge_index import LAYERS, EdgeIndex
+from bot.graph.shown import HIDDEN, SHOWN, UNDECIDED, marks
 from bot.graph.sighting import Sighted, confidence, reasons, worth_showing
 from bot.model import PSEUDO, EdgeDetail, Kind, Layer, Node
 from bot.names import Background, NameIndex
 
 _REPORTING_KINDS = frozenset((Kind.SERVICE, Kind.GATEWAY))
 _COVERED_SECONDS = 900.0
+_BACKGROUND = Background()
 
 Links = dict[str, list[int]]
 """Neighbour -> positions of the edges to it, one for each layer."""
@@ -40,7 +42,7 @@ class PastGraph:
         moment: float,
         nodes: Mapping[str, Node],
         aliases: Mapping[str, str],
-        background: Background | None = None,
+        hides: Callable[[str], bool] = _BACKGROUND.hides,
         span: float = 0.0,
     ) -> None:
         self.moment = moment
@@ -59,14 +61,8 @@ class PastGraph:
         self.names = NameIndex(aliases)
         for node in self._nodes.values():
             self.names.add(node)
-        hides = (background or Background()).hides
         self.background = {service for service in self._nodes if hides(service)}
-        # What was seen within its own habit, and not merely estimated, is shown, whatever else: almost all edges are.
-        habitual = moment - last_seen <= np.maximum(index.habits[: self._size], span)
-        sure = (last_seen > 0) & habitual & ~index.estimated[: self._size]
-        self._surely_shown = sure.tobytes()
-        doubtful = np.flatnonzero((last_seen > 0) & ~sure).tolist()
-        self._doubtful = [edge for edge in map(index.edge, doubtful) if edge[0] not in PSEUDO]
+        self._marks = marks(index, last_seen, moment, span)
 
     def _fold_services(self) -> None:
         """When each service was last seen: altogether, and as the caller and as the callee of each layer's edges."""
@@ -217,7 +213,11 @@ class PastGraph:
     @cached_property
     def all_shown(self) -> bool:
         """Whether no edge at all was below the display threshold: lets walks skip the question."""
-        return all(self.shown(caller, callee) for caller, callee in self._doubtful)
+        drawn = (self._last_seen > 0) & ~self._index.pseudo[: self._size]
+        if (self._marks[drawn] == HIDDEN).any():
+            return False
+        doubtful = np.flatnonzero(drawn & (self._marks == UNDECIDED)).tolist()
+        return all(self.shown(*self._index.edge(position)) for position in doubtful)
 
     def shown_callers(self, service: str) -> Collection[str]:
         """Direct dependents by edges above the display threshold."""
@@ -235,8 +235,8 @@ class PastGraph:
         hidden = self._hidden_callees[service]
         return links.keys() - hidden if hidden else links
 
-    def _shown(self, caller: str, callee: str, positions: Iterable[int]) -> bool:
-        sure = self._surely_shown
-        if any(sure[position] for position in positions):
-            return True
+    def _shown(self, caller: str, callee: str, positions: list[int]) -> bool:
+        mark = self._marks[positions[0]]
+        if mark != UNDECIDED:
+            return bool(mark == SHOWN)
         return worth_showing(self._parts(positions), self.confidence(caller, callee, self.moment))

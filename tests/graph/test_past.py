@@ -30,7 +30,7 @@ def graph_at(index: EdgeIndex, *ago: float, moment: float = NOW, span: float = 0
 
 def counts_of(*rows: tuple[int, float, float]) -> EdgeCounts:
     """(edge, calls, errors) rows."""
-    return from_rows([(number, calls, errors, *[None] * (WIDTH - 2)) for number, calls, errors in rows])
+    return from_rows([(number, calls, errors, *[0.0] * (WIDTH - 2)) for number, calls, errors in rows])
 
 
 def test_both_maps_and_both_counts_can_be_asked_the_same() -> None:
