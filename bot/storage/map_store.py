@@ -18,20 +18,20 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.counts import tally_of
 from bot.model import EdgeDetail, EdgeKey, Kind, Layer, Node, Tally
+from bot.storage.additions import add_counts
 from bot.storage.blocks import MINUTE
 from bot.storage.database import Database
 from bot.storage.details import from_json, to_json
 from bot.storage.notes import kept_from, mark
 from bot.storage.retention import let_go, oldest
 from bot.storage.roll_up import SETTLE_SECONDS, RollUp
-from bot.storage.tables import COUNTS, EdgeLateRow, EdgeRow, EdgeWindowRow, ServiceRow
+from bot.storage.tables import COUNTS, EdgeRow, EdgeWindowRow, ServiceRow
 
 _BATCH = 1_000
 
 _services: Table = ServiceRow.__table__  # type: ignore[attr-defined]
 _edges: Table = EdgeRow.__table__  # type: ignore[attr-defined]
 _windows: Table = EdgeWindowRow.__table__  # type: ignore[attr-defined]
-_late: Table = EdgeLateRow.__table__  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,6 @@ class MapStore:
         self._database = database
         self._roll_up = RollUp(database)
         self._insert: Any = sqlite.insert if database.is_sqlite else postgresql.insert
-        self._additions = {table.name: _addition(table.name, sqlite=database.is_sqlite) for table in (_windows, _late)}
         self._edge_ids: dict[tuple[Layer, EdgeKey], int] = {}
 
     async def write(
@@ -72,13 +71,13 @@ class MapStore:
             kept = (await kept_from(connection, while_writing=True))[MINUTE]
             written = 0
             for table, starts in (
-                (_windows, [start for start in windows if start >= kept]),
-                (_late, [start for start in windows if start < kept]),
+                ("edge_window", [start for start in windows if start >= kept]),
+                ("edge_late", [start for start in windows if start < kept]),
             ):
                 rows = [
                     (start, ids[edge], *_counts(tally)) for start in starts for edge, tally in windows[start].items()
                 ]
-                await self._add(connection, table, rows)
+                await add_counts(connection, table, rows)
                 written += len(rows)
             await mark(connection, MINUTE, windows)
         # Only once the transaction stands: a rolled-back id must not be remembered.
@@ -122,11 +121,6 @@ class MapStore:
                 for row_id, caller, callee in await connection.execute(upsert, batch):
                     ids[caller, callee] = row_id
         return ids
-
-    async def _add(self, connection: AsyncConnection, table: Table, rows: list[tuple[float | None, ...]]) -> None:
-        """Add counts to what is stored. As plain SQL and tuples, which takes a third of the time."""
-        for batch in _batches(sorted(rows)):
-            await connection.exec_driver_sql(self._additions[table.name], batch)
 
     async def services(self) -> list[Node]:
         """Every service ever stored and not expired."""
@@ -205,19 +199,6 @@ class MapStore:
                 batch = ids[start : start + _BATCH // 2]
                 unseen = _edges.c.last_seen < before
                 await connection.execute(delete(_edges).where(_edges.c.id.in_(batch), unseen))
-
-
-def _addition(table: str, *, sqlite: bool) -> str:
-    """The statement that adds counts to a row; nothing is NULL (see `bot.storage.tables`)."""
-    columns = ("start", "edge_id", *COUNTS)
-    places = ", ".join("?" if sqlite else f"${number}" for number in range(1, len(columns) + 1))
-    added = ", ".join(
-        f"{name} = NULLIF(COALESCE({table}.{name}, 0) + COALESCE(excluded.{name}, 0), 0)" for name in COUNTS
-    )
-    return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places}) "  # noqa: S608
-        f"ON CONFLICT (start, edge_id) DO UPDATE SET {added}"
-    )
 
 
 def _counts(tally: Tally) -> Iterable[float | None]:

@@ -99,6 +99,23 @@ async def test_every_part_of_a_count_comes_back_as_it_was_written(store: MapStor
     assert isinstance(again.sampled, int)
 
 
+@pytest.mark.parametrize("edges", [3, 700])
+async def test_few_or_many_at_once_every_count_is_added_where_it_belongs(store: MapStore, edges: int) -> None:
+    found = Tally()
+    found.calls, found.errors, found.sampled, found.latency_us, found.bytes = 5.5, 1.0, 3, 7.25, 2.0**41
+    found.histogram = [0.0, *(number + 0.5 for number in range(1, 16))]
+    for _ in range(2):
+        await write(store, {minute(late): {(f"s{number}", "b"): found for number in range(edges)} for late in (0, 1)})
+    await store.edges()
+    again = [row async for row in store.windows(Layer.TRACE, 0)]
+
+    assert len(again) == 2 * edges
+    for _, _, one in again:
+        totals = (one.calls, one.errors, one.sampled, one.latency_us, one.bytes)
+        assert totals == (11.0, 2.0, 6, 14.5, 2.0**42)
+        assert one.histogram == [2 * count for count in found.histogram]
+
+
 async def test_layers_are_kept_apart(store: MapStore) -> None:
     await write(store, {minute(): {AB: tally(5)}})
     await write(store, {minute(): {AB: tally(7)}}, layer=Layer.IPC)
