@@ -46,17 +46,20 @@ from bot.slack.send import OutboxWorker, Policy
 from bot.storage.alert_store import AlertStore
 from bot.storage.database import Database
 from bot.storage.history_store import HistoryStore
+from bot.storage.incident_reader import IncidentReader
 from bot.storage.map_store import MapStore
 from bot.storage.outbox_store import OutboxStore
 from bot.telemetry.otlp_schema import require_upb
 from bot.web.api import Api
 from bot.web.auth import Gate, Token
 from bot.web.flow_doors import FlowDoors
+from bot.web.limits import RateLimit
 from bot.web.metric_doors import MetricDoors
 from bot.web.overlay import Overlay
 from bot.web.pages import Pages
 from bot.web.problem import errors
 from bot.web.status import Parts, Status
+from bot.web.stream import Stream
 from bot.web.telemetry import TelemetryDoors
 from bot.web.webhooks import AlertDoor, Webhooks
 
@@ -156,7 +159,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         feeds = _feeds(settings, ingest.intake, ipc, network)
         loops = Loops()
         gate = Gate(
-            [Token(one.name, one.scopes, one.secret.get_secret_value().encode()) for one in settings.api_tokens]
+            [Token(one.name, one.scopes, one.secret.get_secret_value().encode()) for one in settings.api_tokens],
+            RateLimit(settings.api_rate, settings.api_burst),
         )
         doors = {
             module.SOURCE: AlertDoor(
@@ -187,7 +191,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         rooms = (
             TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, {}),
             MetricDoors(intake, ipc, gate),
-            Webhooks(doors, alerts, worker), Api(view, gate), Overlay(view, gate), status,
+            Webhooks(doors, alerts, worker), Api(view, gate, history, IncidentReader(database)),
+            Stream(ingest.feed, view, gate), Overlay(view, gate), status,
         )  # fmt: skip
         for room in rooms:
             application.add_routes(room.routes())
@@ -202,6 +207,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         stack.push_async_callback(sender.drain, _SHUTDOWN_SECONDS)
         loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
         loops.every("write", 1.0, lambda: ingest.write(time.time()))
+        loops.every("stream", 1.0, ingest.tell)
         loops.every("expire", 60.0, lambda: _expire(settings, ingest, alerts, view))
         loops.every("history", 600.0, history.refresh)
         for name, feed in feeds.items():

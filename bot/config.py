@@ -111,6 +111,8 @@ class Settings(BaseModel):
         (),
         description="comma-separated `name:scope+scope:token` (scopes read, ingest, admin); none: open on loopback, refused elsewhere",
     )
+    api_rate: float = Field(50.0, gt=0, description="questions a second that one token (or address) may ask the API")
+    api_burst: int = Field(200, ge=1, description="how many of them at once")
     allow_unsigned: Names = Field((), description="alert sources accepted unverified, from loopback only")
 
     trace_settle_seconds: float = Field(2.0, gt=0, le=60, description="a trace this long without a new span is linked")

@@ -69,6 +69,10 @@ class Overloaded(BotError):
         self.retry_after = retry_after
 
 
+class RateLimited(Overloaded):
+    """One sender asks too often; it should wait `retry_after` seconds (HTTP 429)."""
+
+
 class DeliveryError(BotError):
     """A message did not go out (or may have). See the three subclasses."""
 

@@ -18,6 +18,7 @@ from bot.enrich.view import MapView
 from bot.graph.sighting import Sighted
 from bot.intake import Intake, Pipeline
 from bot.layers.windows import PendingWindows, slices
+from bot.live_feed import LiveFeed
 from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Layer, LayerDelta, Node, Tally
 from bot.storage.map_store import MapStore, StoredEdge
 
@@ -32,6 +33,7 @@ class Ingest:
 
     def __init__(self, pipelines: Iterable[Pipeline], view: MapView, store: MapStore, stored: set[str]) -> None:
         self.intake = Intake(pipelines, view.heard, self._full)
+        self.feed = LiveFeed()
         self._view = view
         self._store = store
         self._stored = stored
@@ -50,6 +52,10 @@ class Ingest:
             await self.apply(delta, now)
         self._publish()
 
+    async def tell(self) -> None:
+        """Tell whoever listens what has changed on the map."""
+        self.feed.flush()
+
     async def apply(self, delta: LayerDelta, now: float) -> None:
         """Show a layer's delta on the map, a slice at a time so that an alert never waits for a big one."""
         windows, graph = self._view.windows[delta.layer], self._view.graph
@@ -58,9 +64,11 @@ class Ingest:
             shown = [(edge, tally) for edge, tally in counts if self._place(edge)]
             windows.add(minute, shown, now)
             graph.see(delta.layer, minute, shown, now)
+            self.feed.seen(edge for edge, tally in shown if tally.calls > 0)
             for edge, tally in shown:
                 if tally.calls < 0 and windows.calls(edge) <= 0 and graph.retract(delta.layer, edge, now - 3_600):
                     self._retracted.add((delta.layer, edge))
+                    self.feed.gone([edge])
             await asyncio.sleep(0)
         graph.describe(delta.layer, delta.details, now)
         self._described.update((delta.layer, edge) for edge in delta.details)

@@ -34,6 +34,8 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
             ApiToken("me", frozenset(("admin",)), SecretStr("t2")),
         ),
     ),
+    "api_rate": ("5", "5", 5.0),
+    "api_burst": ("9", "9", 9),
     "allow_unsigned": ("alertmanager, pagerduty", '["alertmanager", "pagerduty"]', ("alertmanager", "pagerduty")),
     "trace_settle_seconds": ("0.5", "0.5", 0.5),
     "trace_lifetime_seconds": ("30", "30", 30.0),

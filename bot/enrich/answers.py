@@ -12,17 +12,19 @@ from itertools import pairwise
 from typing import Any
 
 from bot.enrich.blast import Dependent, blast_radius
-from bot.enrich.coverage import Coverage, coverage
+from bot.enrich.coverage import coverage, coverage_json
 from bot.enrich.facts import label
 from bot.enrich.health import failing_services, service_rates
 from bot.enrich.owners import ownership
+from bot.enrich.paging import page
 from bot.enrich.view import MapView
-from bot.errors import BadRequest
+from bot.graph.sighting import Sighted
 from bot.graph.walk import EdgeFilter, dependencies, paths
-from bot.model import Kind, Layer, Owner
+from bot.model import EdgeDetail, EdgeKey, Kind, Layer, Owner
 
 MAX_LIMIT = 1_000
 MAX_PATH_HOPS = 8
+_NOTHING_MORE = EdgeDetail()
 Json = dict[str, Any]
 
 
@@ -36,6 +38,8 @@ class Query:
     layers: frozenset[Layer] = frozenset()
     tier: str = ""
     domain: str = ""
+    owner: str = ""
+    environment: str = ""
     min_confidence: float | None = None
     hidden: bool = False
 
@@ -46,8 +50,8 @@ class Query:
 
     @property
     def scoped(self) -> bool:
-        """Whether only services of some tier or domain are wanted."""
-        return bool(self.tier or self.domain)
+        """Whether only services of some tier, domain, owner or environment are wanted."""
+        return bool(self.tier or self.domain or self.owner or self.environment)
 
 
 def iso(at: float) -> str:
@@ -59,16 +63,16 @@ def services(view: MapView, now: float, query: Query, text: str = "") -> Json:
     """All services by id; `text` keeps those with it in their id."""
     wanted = text.strip().lower()
     ids = sorted(service for service in view.graph.services() if wanted in service)
-    kept = [service for service in ids if _in_scope(view, service, query)] if query.scoped else ids
+    kept = [service for service in ids if in_scope(view, service, query)] if query.scoped else ids
     failing = failing_services(view, now)
-    return _listing(view, kept, now, query, lambda service: _summary(view, service, failing))
+    return _listing(view, kept, now, query, lambda service: summary(view, service, failing), ordered=True)
 
 
 def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
     """One service: what it is, how it does, who calls it and whom it calls, edge by edge."""
     failing = failing_services(view, now)
     rates = service_rates(view, identifier, now)
-    usable = _usable(view, now, query)
+    usable = usable_edges(view, now, query)
 
     def shown(caller: str, callee: str) -> bool:
         return (query.hidden or caller != callee) and (usable is None or usable(caller, callee))
@@ -85,7 +89,7 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
         if shown(identifier, one) and (every or one not in graph.background)
     ]
     owned = ownership(view, identifier)
-    found = _summary(view, identifier, failing) | {
+    found = summary(view, identifier, failing) | {
         "rates": {
             "calls": round(rates.calls, 1),
             "error_rate": round(rates.error_rate, 5) if rates.calls else None,
@@ -101,15 +105,15 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
         if owned.nearest
         else None,
     }
-    return found | _frame(view, {identifier, *callers, *callees}, now)
+    return found | frame(view, {identifier, *callers, *callees}, now)
 
 
 def dependents(view: MapView, identifier: str, now: float, query: Query) -> Json:
     """The blast radius of one service, ranked."""
     radius = blast_radius(
-        view, [identifier], now, query.depth, _usable(view, now, query), hidden=query.reaches_hidden
+        view, [identifier], now, query.depth, usable_edges(view, now, query), hidden=query.reaches_hidden
     )
-    kept = [one for one in radius.ranked if _in_scope(view, one, query)] if query.scoped else radius.ranked
+    kept = [one for one in radius.ranked if in_scope(view, one, query)] if query.scoped else radius.ranked
     answer = _listing(view, kept, now, query, lambda one: _dependent(radius.describe(one)))
     return answer | {
         "id": identifier,
@@ -121,9 +125,11 @@ def dependents(view: MapView, identifier: str, now: float, query: Query) -> Json
 
 def dependencies_of(view: MapView, identifier: str, now: float, query: Query) -> Json:
     """What one service needs, nearest first; `state` is `failing` or `ok`."""
-    reach = dependencies(view.graph, [identifier], query.depth, _usable(view, now, query), hidden=query.reaches_hidden)
+    reach = dependencies(
+        view.graph, [identifier], query.depth, usable_edges(view, now, query), hidden=query.reaches_hidden
+    )
     failing = failing_services(view, now)
-    kept = [one for one in reach.found if not query.scoped or _in_scope(view, one, query)]
+    kept = [one for one in reach.found if not query.scoped or in_scope(view, one, query)]
 
     def item(one: str) -> Json:
         # The walk leads back to the start; an answer's path runs along the calls, so it is turned round.
@@ -136,7 +142,7 @@ def dependencies_of(view: MapView, identifier: str, now: float, query: Query) ->
 
 def path(view: MapView, caller: str, callee: str, now: float, query: Query) -> Json:
     """Call paths from one service to another, shortest first; `items` is empty where there is none."""
-    usable = _usable(view, now, query)
+    usable = usable_edges(view, now, query)
     found = paths(
         view.graph,
         caller,
@@ -155,56 +161,60 @@ def path(view: MapView, caller: str, callee: str, now: float, query: Query) -> J
         for one in found
     ]
     on_the_way = {service for one in found for service in one}
-    return {"from": caller, "to": callee, "items": items, "next_cursor": None} | _frame(view, on_the_way, now)
+    return {"from": caller, "to": callee, "items": items, "next_cursor": None} | frame(view, on_the_way, now)
 
 
 def edge(view: MapView, caller: str, callee: str, now: float) -> Json:
     """One edge with each layer's own numbers side by side (counts over the last hour)."""
-    parts = view.graph.layers(caller, callee)
-    layers = {}
+    graph = view.graph
+    parts = graph.layers(caller, callee)
+    layers, via = {}, set()
     for layer, seen in sorted(parts.items()):
-        part: Json = {
-            "first_seen": iso(seen.first_seen),
-            "last_seen": iso(seen.last_seen),
-            "freshness": seen.freshness(now),
-            "interval_seconds": round(seen.interval),
-        }
-        if (windows := view.windows.get(layer)) is not None:
-            counts = windows.sum((caller, callee), now - 3_600, now + 60)
-            part |= {
-                "calls": round(counts.calls, 2),
-                "errors": round(counts.errors, 2),
-                "sampled": counts.sampled,
-                "latency_ms": {name: counts.quantile_ms(q) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
-            }
-        layers[layer.value] = part
+        detail = graph.detail(layer, caller, callee) or _NOTHING_MORE
+        via |= detail.via
+        layers[layer.value] = _part(view, layer, (caller, callee), seen, detail, now)
     return {
         "caller": caller,
         "callee": callee,
         "layers": layers,
-        "confidence": round(view.graph.confidence(caller, callee, now), 3),
-        "freshness": view.graph.freshness(caller, callee, now),
-        "estimated": False,
-        "via": [],
+        "confidence": round(graph.confidence(caller, callee, now), 3),
+        "confidence_reasons": graph.reasons(caller, callee, now),
+        "freshness": graph.freshness(caller, callee, now),
+        "estimated": all(seen.certainty < 1.0 for seen in parts.values()),
+        "via": [list(chain) for chain in sorted(via)],
         "first_seen": iso(min(seen.first_seen for seen in parts.values())),
         "last_seen": iso(max(seen.last_seen for seen in parts.values())),
     }
 
 
-def coverage_json(found: Coverage) -> Json:
-    """Coverage as every answer carries it."""
-    return {
-        "services": found.services,
-        "reporting": found.reporting,
-        "silent": [{"id": service, "age_seconds": round(age)} for service, age in found.silent],
-        "layers": {layer: {"age_seconds": round(age)} for layer, age in found.layers.items()},
+def _part(view: MapView, layer: Layer, edge: EdgeKey, seen: Sighted, detail: EdgeDetail, now: float) -> Json:
+    part: Json = {
+        "first_seen": iso(seen.first_seen),
+        "last_seen": iso(seen.last_seen),
+        "freshness": seen.freshness(now),
+        "interval_seconds": round(seen.interval),
+        "protocols": sorted(detail.protocols),
+        "endpoints": {name: round(calls, 2) for name, calls in sorted(detail.endpoints.items())},
+        "how": detail.how,
+        "certainty": round(detail.certainty, 3),
     }
+    if (windows := view.windows.get(layer)) is not None:
+        counts = windows.sum(edge, now - 3_600, now + 60)
+        part |= {
+            "calls": round(counts.calls, 2),
+            "errors": round(counts.errors, 2),
+            "bytes": round(counts.bytes),
+            "sampled": counts.sampled,
+            "latency_ms": {name: counts.quantile_ms(q) for name, q in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99))},
+        }
+    return part
 
 
 # -- parts -----------------------------------------------------------------------------------------------------------
 
 
-def _frame(view: MapView, concerned: Collection[str], now: float) -> Json:
+def frame(view: MapView, concerned: Collection[str], now: float) -> Json:
+    """What every answer carries: when it was made, and how complete it is."""
     return {"as_of": iso(now), "coverage": coverage_json(coverage(view, concerned, now))}
 
 
@@ -214,24 +224,16 @@ def _listing(
     now: float,
     query: Query,
     item: Callable[[str], Json],
+    *,
+    ordered: bool = False,
 ) -> Json:
-    start = _offset(query.cursor)
-    page = found[start : start + query.limit]
-    end = start + len(page)
-    return {
-        "items": [item(one) for one in page],
-        "total": len(found),
-        "next_cursor": str(end) if end < len(found) else None,
-    } | _frame(view, found, now)
+    items, next_cursor = page(found, query.limit, query.cursor, ordered=ordered)
+    return {"items": [item(one) for one in items], "total": len(found), "next_cursor": next_cursor} | frame(
+        view, found, now
+    )
 
 
-def _offset(cursor: str) -> int:
-    if cursor and not (cursor.isascii() and cursor.isdigit() and len(cursor) < 9):
-        raise BadRequest("cursor: not one that an earlier answer gave")
-    return int(cursor or 0)
-
-
-def _usable(view: MapView, now: float, query: Query) -> EdgeFilter | None:
+def usable_edges(view: MapView, now: float, query: Query) -> EdgeFilter | None:
     """Which edges a walk may use; None where it may use all, which is much faster."""
     graph = view.graph
     if not query.layers and query.min_confidence is None:
@@ -245,12 +247,21 @@ def _usable(view: MapView, now: float, query: Query) -> EdgeFilter | None:
     return usable
 
 
-def _in_scope(view: MapView, identifier: str, query: Query) -> bool:
+def in_scope(view: MapView, identifier: str, query: Query) -> bool:
+    """Whether a service is one of those the query is about."""
+    if query.environment and view.graph.node(identifier).environment != query.environment.lower():
+        return False
+    if not (query.tier or query.domain or query.owner):
+        return True
     entry = view.entry(identifier)
-    return entry is not None and query.tier in ("", entry.tier) and query.domain in ("", entry.domain)
+    if entry is None or query.tier not in ("", entry.tier) or query.domain not in ("", entry.domain):
+        return False
+    owner = entry.owner
+    return not query.owner or (owner is not None and query.owner.lower() in (owner.team.lower(), owner.slack.lower()))
 
 
-def _summary(view: MapView, identifier: str, failing: dict[str, str]) -> Json:
+def summary(view: MapView, identifier: str, failing: dict[str, str]) -> Json:
+    """One service in a list."""
     node, entry = view.graph.node(identifier), view.entry(identifier)
     return {
         "id": identifier,

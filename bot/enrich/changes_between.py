@@ -18,6 +18,9 @@ from bot.model import LATENCY_BUCKETS, PSEUDO, Layer
 _COUNTING = (Layer.IPC, Layer.TRACE, Layer.NETWORK)
 """Whose counts stand for all layers', the first that has any: metrics count every call, traces a sample, flows connections."""
 
+MAX_CHANGES = 20_000
+"""Changes told of in all, and the same again by layer: two days of a big map may differ in every edge."""
+
 _MINUTE = 60.0
 Marks = NDArray[np.bool_]
 
@@ -72,15 +75,19 @@ class EdgeChange:
     after: Numbers | None
 
 
-def changes_between(index: EdgeIndex, before: Side, after: Side, shifts: Shifts | None = None) -> list[EdgeChange]:
-    """All changes, the merged ones first, then by calls on both sides, then by name. Both sides have the index's length."""
+def changes_between(
+    index: EdgeIndex, before: Side, after: Side, shifts: Shifts | None = None
+) -> tuple[list[EdgeChange], int]:
+    """The changes, the merged ones first, then by calls on both sides, then by name; and how many were left out, beyond
+    `MAX_CHANGES`. Both sides have one length, the index's or that of a part of it."""
     comparison = _Comparison(index, before, after, shifts or Shifts())
-    return [*comparison.merged(), *comparison.by_layer()]
+    return [*comparison.merged(), *comparison.by_layer()], comparison.left_out
 
 
 class _Comparison:
     def __init__(self, index: EdgeIndex, before: Side, after: Side, shifts: Shifts) -> None:
         self._index, self._before, self._after = index, before, after
+        self.left_out = 0
         size = len(before.present)
         self._size = size
         ours = ~np.isin(index.ends[0][:size], [place for one in PSEUDO if (place := index.place(one)) is not None])
@@ -118,7 +125,8 @@ class _Comparison:
     def _described(self, found: Places, was: Marks, now: Marks, *, merged: bool) -> list[EdgeChange]:
         calls = self._before.columns[CALLS, found] + self._after.columns[CALLS, found]
         changes = []
-        for position in found[np.argsort(-calls, kind="stable")].tolist():
+        self.left_out += max(0, len(found) - MAX_CHANGES)
+        for position in found[np.argsort(-calls, kind="stable")][:MAX_CHANGES].tolist():
             kind = "changed" if was[position] and now[position] else "gone" if was[position] else "new"
             caller, callee = self._index.edge(position)
             layer = None if merged else LAYERS[self._index.layers[position]]

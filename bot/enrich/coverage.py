@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Collection
 from dataclasses import dataclass
+from typing import Any
 
 from bot.enrich.view import MapView
 
@@ -35,3 +36,13 @@ def coverage(view: MapView, services: Collection[str], now: float) -> Coverage:
         silent=tuple((service, now - seen) for service, seen in silent),
         layers={layer.value: max(0.0, now - last) for layer, last in sorted(view.heard.items())},
     )
+
+
+def coverage_json(found: Coverage) -> dict[str, Any]:
+    """Coverage as every answer carries it."""
+    return {
+        "services": found.services,
+        "reporting": found.reporting,
+        "silent": [{"id": service, "age_seconds": round(age)} for service, age in found.silent],
+        "layers": {layer: {"age_seconds": round(age)} for layer, age in found.layers.items()},
+    }

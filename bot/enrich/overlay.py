@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bot.enrich import answers
-from bot.enrich.coverage import coverage
+from bot.enrich.coverage import coverage, coverage_json
 from bot.enrich.view import MapView
 from bot.layers.linker import link
 from bot.model import EdgeKey
@@ -33,7 +33,7 @@ def overlay(view: MapView, batch: SpanBatch, now: float) -> dict[str, Any]:
         "new": sum(item["edge"] is None for item in items),
         "items": items,
         "as_of": answers.iso(now),
-        "coverage": answers.coverage_json(coverage(view, {end for edge in found for end in edge}, now)),
+        "coverage": coverage_json(coverage(view, {end for edge in found for end in edge}, now)),
     }
 
 

@@ -97,6 +97,21 @@ class Windows:
                 total.add(found)
         return total
 
+    def totals(self, since: float, until: float, pseudo: Iterable[str]) -> dict[str, float]:
+        """Calls over all edges in the windows that start in `[since, until)`, how many sightings they stand on, and how many
+        came from each of the `pseudo` callers."""
+        calls, sampled = 0.0, 0
+        found = dict.fromkeys(pseudo, 0.0)
+        for minute, edges in self._recent.items():
+            if not since <= minute < until:
+                continue
+            for (caller, _), tally in edges.items():
+                calls += tally.calls
+                sampled += tally.sampled
+                if caller in found:
+                    found[caller] += tally.calls
+        return {"calls": round(calls, 2), "sampled": sampled} | {name: round(count, 2) for name, count in found.items()}
+
     def erring(self, since: float, until: float) -> set[EdgeKey]:
         """Edges with a failed call in the windows that start in `[since, until)`: few, even on a big map."""
         return set().union(*(edges for minute, edges in self._erring.items() if since <= minute < until))

@@ -1,128 +1,226 @@
-"""The JSON API: read-only answers over the live map (design: interfaces others rely on)."""
+"""The JSON API: read-only answers over the map, live or as it was (design: interfaces others rely on)."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from aiohttp import web
 
 from bot.enrich import answers
-from bot.enrich.answers import MAX_LIMIT, Query
+from bot.enrich.answers import Query, iso
+from bot.enrich.changes_between import EdgeChange
+from bot.enrich.coverage import coverage, coverage_json
+from bot.enrich.graph_answer import graph, map_coverage
+from bot.enrich.paging import page
 from bot.enrich.view import MapView
-from bot.errors import BadRequest
+from bot.errors import BadRequest, NotFound
+from bot.history import History
 from bot.model import Layer
+from bot.storage.incident_reader import IncidentReader
+from bot.web import openapi, parameters
 from bot.web.auth import Gate
 from bot.web.problem import json_response
 
-_PARAMETERS = frozenset(
-    (
-        "q",
-        "depth",
-        "layers",
-        "tier",
-        "domain",
-        "limit",
-        "cursor",
-        "min_confidence",
-        "hidden",
-        "from",
-        "to",
-        "caller",
-        "callee",
-    )
-)
-_MAX_DEPTH = 100
+_DAY = 86_400.0
+_TIMES = ("opened_at", "updated_at", "resolved_at", "starts_at", "ends_at", "at")
 
 
 class Api:
-    """GET `/api/v1/services`, `/services/{id}`, `/services/{id}/dependents`, `/services/{id}/dependencies`, `/path`."""
+    """The `GET` routes of `/api/v1`. `incidents` and `history` read the database, the rest the map in memory."""
 
-    def __init__(self, view: MapView, gate: Gate) -> None:
+    def __init__(self, view: MapView, gate: Gate, history: History, incidents: IncidentReader) -> None:
         self._view = view
         self._gate = gate
+        self._history = history
+        self._incidents = incidents
 
     def routes(self) -> list[web.RouteDef]:
         """This room's part of the route table."""
-        return [
-            web.get("/api/v1/services", self.services),
-            web.get("/api/v1/services/{id}", self.service),
-            web.get("/api/v1/services/{id}/dependents", self.dependents),
-            web.get("/api/v1/services/{id}/dependencies", self.dependencies),
-            web.get("/api/v1/path", self.path),
-        ]
+        handlers = {
+            "services": self.services, "service": self.service, "dependents": self.dependents,
+            "dependencies": self.dependencies, "path": self.path, "graph": self.graph, "coverage": self.coverage,
+            "diff": self.diff, "digest": self.digest, "incidents": self.incidents, "incident": self.incident,
+            "openapi": self.openapi,
+        }  # fmt: skip
+        return [web.get(route.path, handlers[route.name]) for route in openapi.ROUTES if route.name in handlers]
 
     async def services(self, request: web.Request) -> web.Response:
         """All services, or those with `q` in their id."""
-        query = self._query(request)
-        return json_response(answers.services(self._view, time.time(), query, request.query.get("q", "")))
+        given, query, view, now = await self._asked(request, "services")
+        return json_response(answers.services(view, now, query, given.get("q", "")))
 
     async def service(self, request: web.Request) -> web.Response:
         """One service with its edges."""
-        query = self._query(request)
-        return json_response(answers.service(self._view, self._id(request.match_info["id"]), time.time(), query))
+        _, query, view, now = await self._asked(request, "service")
+        return json_response(answers.service(view, _id(view, request.match_info["id"]), now, query))
 
     async def dependents(self, request: web.Request) -> web.Response:
         """Who needs it: the blast radius, ranked."""
-        query = self._query(request)
-        return json_response(answers.dependents(self._view, self._id(request.match_info["id"]), time.time(), query))
+        _, query, view, now = await self._asked(request, "dependents")
+        return json_response(answers.dependents(view, _id(view, request.match_info["id"]), now, query))
 
     async def dependencies(self, request: web.Request) -> web.Response:
         """What it needs."""
-        query = self._query(request)
-        return json_response(
-            answers.dependencies_of(self._view, self._id(request.match_info["id"]), time.time(), query)
-        )
+        _, query, view, now = await self._asked(request, "dependencies")
+        return json_response(answers.dependencies_of(view, _id(view, request.match_info["id"]), now, query))
 
     async def path(self, request: web.Request) -> web.Response:
         """Call paths between two services, named `from` and `to` (or `caller` and `callee`)."""
-        query = self._query(request)
-        caller = request.query.get("from") or request.query.get("caller", "")
-        callee = request.query.get("to") or request.query.get("callee", "")
+        given, query, view, now = await self._asked(request, "path", ranges=False)
+        caller, callee = given.get("from") or given.get("caller"), given.get("to") or given.get("callee")
         if not caller or not callee:
             raise BadRequest("path: say from=SERVICE and to=SERVICE")
-        return json_response(answers.path(self._view, self._id(caller), self._id(callee), time.time(), query))
+        return json_response(answers.path(view, _id(view, caller), _id(view, callee), now, query))
 
-    def _id(self, text: str) -> str:
-        return self._view.graph.names.resolve(text)
+    async def graph(self, request: web.Request) -> web.Response:
+        """The map, or what is around some services."""
+        given, query, view, now = await self._asked(request, "graph")
+        around = [_id(view, one) for one in _listed(given, "service")]
+        return json_response(graph(view, now, query, around, given.get("direction", "both")))
 
-    def _query(self, request: web.Request) -> Query:
+    async def coverage(self, request: web.Request) -> web.Response:
+        """How complete the map is."""
+        given, _, view, now = await self._asked(request, "coverage")
+        return json_response(map_coverage(view, now, [_id(view, one) for one in _listed(given, "service")]))
+
+    async def diff(self, request: web.Request) -> web.Response:
+        """What changed from one moment to another, or over the last day."""
+        given, query = self._given(request, "diff")
+        return json_response(await self._changes(given, query))
+
+    async def digest(self, request: web.Request) -> web.Response:
+        """New and gone dependencies of the last day, all layers together."""
+        given, query = self._given(request, "digest")
+        answer = await self._changes({"from": "-1d", **given}, query, digest=True)
+        return json_response(answer)
+
+    async def _changes(self, given: Mapping[str, str], query: Query, *, digest: bool = False) -> dict[str, Any]:
+        now = time.time()
+        before = parameters.moment(given, "from", now)
+        after = parameters.moment(given, "to", now) or now
+        before = after - _DAY if before is None else before
+        if before >= after:
+            raise BadRequest("from has to lie before to")
+        services = {_id(self._view, one) for one in _listed(given, "service")}
+        found = {}
+        for change in await self._history.diff(before, after):
+            layers = query.layers or {None}
+            fits = change.layer in layers and (not digest or change.kind in ("new", "gone"))
+            if fits and given.get("kind", change.kind) == change.kind and self._concerns(change, services, query):
+                found[f"{change.caller}\n{change.callee}\n{change.layer or ''}\n{change.kind}"] = change
+        keys, next_cursor = page(list(found), query.limit, query.cursor, ordered=False)
+        return {
+            "from": iso(before),
+            "to": iso(after),
+            "items": [_change(found[key]) for key in keys],
+            "total": len(found),
+            "next_cursor": next_cursor,
+            "as_of": iso(now),
+            "coverage": coverage_json(coverage(self._view, services or list(self._view.graph.services()), now)),
+        }
+
+    def _concerns(self, change: EdgeChange, services: set[str], query: Query) -> bool:
+        ends = (change.caller, change.callee)
+        if services and not services & set(ends):
+            return False
+        here = [end for end in ends if end in self._view.graph]
+        return not query.scoped or any(answers.in_scope(self._view, end, query) for end in here)
+
+    async def incidents(self, request: web.Request) -> web.Response:
+        """Incidents, the newest first."""
+        given, query = self._given(request, "incidents")
+        before = given.get("cursor", "")
+        if before and not (before.isascii() and before.isdigit() and len(before) < 10):
+            raise BadRequest("cursor: not one that an earlier answer gave")
+        found = await self._incidents.page(query.limit + 1, int(before) if before else None, given.get("state", ""))
+        more = len(found) > query.limit
+        items = [_dated(one) for one in found[: query.limit]]
+        now = time.time()
+        return json_response(
+            {"items": items, "next_cursor": str(items[-1]["id"]) if more else None} | answers.frame(self._view, (), now)
+        )
+
+    async def incident(self, request: web.Request) -> web.Response:
+        """One incident: what the message said, its alerts, and why the bot did what it did."""
+        self._given(request, "incident")
+        text = request.match_info["id"]
+        number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        found = await self._incidents.one(number) if number else None
+        if found is None:
+            raise NotFound(f"no incident {text[:20]!r}")
+        return json_response(_dated(found) | answers.frame(self._view, (), time.time()))
+
+    async def openapi(self, request: web.Request) -> web.Response:
+        """The description of all of this."""
         self._gate.check(request, "read")
-        return parse_query(request.query)
+        return json_response(openapi.document())
+
+    # -- what was asked ----------------------------------------------------------------------------------------------------
+
+    def _given(self, request: web.Request, name: str) -> tuple[Mapping[str, str], Query]:
+        self._gate.check(request, "read")
+        parameters.check(request.query, openapi.allowed(name))
+        return request.query, parameters.query(request.query)
+
+    async def _asked(
+        self, request: web.Request, name: str, *, ranges: bool = True
+    ) -> tuple[Mapping[str, str], Query, MapView, float]:
+        """(parameters, query, the map of the moment or range that was asked for, its now)."""
+        given, query = self._given(request, name)
+        now = time.time()
+        at = parameters.moment(given, "at", now)
+        since = parameters.moment(given, "from", now) if ranges else None
+        until = parameters.moment(given, "to", now) if ranges else None
+        if at is not None:
+            if since is not None or until is not None:
+                raise BadRequest("say at, or from and to")
+            return given, query, await self._history.at(at), at
+        if since is None and until is None:
+            return given, query, self._view, now
+        until = now if until is None else until
+        since = until - _DAY if since is None else since
+        if since >= until:
+            raise BadRequest("from has to lie before to")
+        return given, query, await self._history.between(since, until), until
 
 
-def parse_query(given: Mapping[str, str]) -> Query:
-    """The parameters every answer understands. Raises BadRequest naming the one that is wrong."""
-    unknown = sorted(set(given) - _PARAMETERS)
-    if unknown:
-        raise BadRequest(f"no such parameter: {', '.join(unknown)[:200]}; there are {', '.join(sorted(_PARAMETERS))}")
-    names = [name for name in given.get("layers", "").split(",") if name]
-    strange = sorted(set(names) - set(Layer))
-    if strange:
-        raise BadRequest(f"layers: no layer called {', '.join(strange)[:80]}; there are {', '.join(Layer)}")
-    confidence = _number(given, "min_confidence", 0, 1)
-    depth = _number(given, "depth", 1, _MAX_DEPTH)
-    limit = _number(given, "limit", 1, MAX_LIMIT)
-    return Query(
-        depth=None if depth is None else int(depth),
-        limit=100 if limit is None else int(limit),
-        cursor=given.get("cursor", ""),
-        layers=frozenset(Layer(name) for name in names),
-        tier=given.get("tier", ""),
-        domain=given.get("domain", ""),
-        min_confidence=confidence,
-        hidden=given.get("hidden", "").lower() in ("1", "true", "yes"),
-    )
+def _id(view: MapView, text: str) -> str:
+    return view.graph.names.resolve(text)
 
 
-def _number(given: Mapping[str, str], name: str, low: float, high: float) -> float | None:
-    text = given.get(name)
-    if text is None or text == "":
-        return None
-    try:
-        value = float(text)
-    except ValueError:
-        value = float("nan")
-    if not low <= value <= high:
-        raise BadRequest(f"{name}: want a number from {low:g} to {high:g}")
-    return value
+def _listed(given: Mapping[str, str], name: str) -> list[str]:
+    return [one.strip() for one in given.get(name, "").split(",") if one.strip()][:50]
+
+
+def _change(change: EdgeChange) -> dict[str, Any]:
+    def numbers(side: Any) -> dict[str, Any] | None:
+        if side is None:
+            return None
+        return {
+            "calls": side.calls,
+            "calls_per_minute": side.calls_per_minute,
+            "error_rate": side.error_rate,
+            "p95_ms": side.p95_ms,
+        }
+
+    return {
+        "caller": change.caller,
+        "callee": change.callee,
+        "layer": change.layer.value if isinstance(change.layer, Layer) else None,
+        "kind": change.kind,
+        "what": list(change.what),
+        "before": numbers(change.before),
+        "after": numbers(change.after),
+    }
+
+
+def _dated(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row as JSON, its times as ISO 8601."""
+    return {
+        name: iso(value) if name in _TIMES and isinstance(value, int | float)
+        else [_dated(one) for one in value] if isinstance(value, list) and value and isinstance(value[0], dict) and name != "facts"
+        else value
+        for name, value in row.items()
+    }  # fmt: skip

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from aiohttp import web
 
 from bot.errors import BadRequest, Unauthorized
+from bot.web.limits import RateLimit
 
 _LOOPBACK = frozenset(("127.0.0.1", "::1", "::ffff:127.0.0.1"))
 _FORWARDED = ("Forwarded", "X-Forwarded-For", "X-Real-IP", "Via")
@@ -69,13 +70,15 @@ def _given(header: str) -> bytes:
 class Gate:
     """Decides on the bearer tokens of `/api`, `/metrics` and the telemetry doors."""
 
-    def __init__(self, tokens: Sequence[Token]) -> None:
+    def __init__(self, tokens: Sequence[Token], limit: RateLimit | None = None) -> None:
         self._tokens = tuple(tokens)
+        self._limit = limit
 
     def check(self, request: web.Request, scope: str) -> None:
-        """Let the request pass, or raise Unauthorized (401) or Forbidden (403). `admin` includes every scope."""
+        """Let the request pass, or raise Unauthorized (401), Forbidden (403) or RateLimited (429). `admin` includes every scope."""
         if not self._tokens:
             if is_local(request):
+                self._pace(request.remote or "", scope)
                 return
             raise Unauthorized("no API token is set, so only this machine may ask; set TOPOLOGY_BOT_API_TOKENS")
         given = _given(request.headers.get("Authorization", ""))
@@ -89,3 +92,9 @@ class Gate:
             raise Unauthorized("the bearer token is not one of this bot's")
         if not found.scopes & {scope, "admin"}:
             raise Forbidden(f"token {found.name!r} has no scope {scope!r}")
+        self._pace(found.name, scope)
+
+    def _pace(self, reader: str, scope: str) -> None:
+        """Only questions are limited: telemetry that is refused for its pace would come again."""
+        if self._limit is not None and scope == "read":
+            self._limit.take(reader)

@@ -12,7 +12,7 @@ import structlog
 from aiohttp import web
 
 from bot import metrics
-from bot.errors import BadRequest, NotFound, Overloaded
+from bot.errors import BadRequest, NotFound, Overloaded, RateLimited
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -37,6 +37,8 @@ def problem(status: int, slug: str, detail: str, headers: dict[str, str] | None 
 
 def of_error(error: BadRequest | NotFound | Overloaded) -> web.Response:
     """The problem document of one of our own errors."""
+    if isinstance(error, RateLimited):
+        return problem(429, "rate-limited", str(error), {"Retry-After": str(error.retry_after)})
     if isinstance(error, Overloaded):
         return problem(503, "overloaded", str(error), {"Retry-After": str(error.retry_after)})
     headers = {"WWW-Authenticate": 'Bearer, Basic realm="topology-bot"'} if error.status == 401 else None

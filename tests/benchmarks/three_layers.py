@@ -46,8 +46,8 @@ async def _freshness(folder: Path) -> None:
                     times[what].append(taken)
     finally:
         bot.stop()
-    for what, taken in times.items():
-        print(f"from a {what} at the door to its edge in the API: {_percentiles(taken)} (target p99 5 s)")
+    for what, each in times.items():
+        print(f"from a {what} at the door to its edge in the API: {_percentiles(each)} (target p99 5 s)")
 
 
 async def _span(session: aiohttp.ClientSession, turn: int) -> float:

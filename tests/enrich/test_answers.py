@@ -11,6 +11,7 @@ import pytest
 from bot.catalog.services_file import Catalog, CatalogEntry
 from bot.enrich import answers
 from bot.enrich.answers import Json, Query
+from bot.enrich.paging import write_cursor
 from bot.errors import BadRequest
 from bot.model import ENTRY, Kind, Layer, Owner
 from tests.kit.maps import NOW, MapMaker
@@ -269,7 +270,7 @@ def test_pages_cover_everything_once_in_the_same_order(name: str, limit: int) ->
 
 
 def test_a_page_beyond_the_end_is_empty_and_the_last(shop: MapMaker) -> None:
-    answer = answers.services(shop.view, NOW, Query(cursor="500"))
+    answer = answers.services(shop.view, NOW, Query(cursor=write_cursor(500, "zzz")))
 
     assert (answer["items"], answer["next_cursor"], answer["total"]) == ([], None, 5)
 

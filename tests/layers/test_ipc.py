@@ -31,7 +31,7 @@ class Ipc:
         self.details: dict[EdgeKey, EdgeDetail] = {}
 
     def samples(
-        self, *values: float, name: str = REQUESTS, at: float = MINUTE + 1, every: float = 15, **labels: str
+        self, *values: float, name: str = REQUESTS, at: float = MINUTE + 1, every: float = 15, **labels: Any
     ) -> None:
         """Values of one series, one after the other."""
         for turn, value in enumerate(values):

@@ -13,7 +13,18 @@ import pytest
 from tests.kit.bots import bot, get, until
 from tests.kit.spans import PROTOBUF, calls
 
-EDGE_KEYS = {"caller", "callee", "layers", "confidence", "freshness", "estimated", "via", "first_seen", "last_seen"}
+EDGE_KEYS = {
+    "caller",
+    "callee",
+    "layers",
+    "confidence",
+    "confidence_reasons",
+    "freshness",
+    "estimated",
+    "via",
+    "first_seen",
+    "last_seen",
+}
 SHOP = [("web", "checkout"), ("web", "cart"), ("checkout", "payments"), ("payments", "ledger"), ("cart", "ledger")]
 
 

@@ -164,12 +164,13 @@ def _as_json(request: ExportMetricsServiceRequest) -> dict[str, Any]:
 )
 def test_what_is_no_otlp_is_refused_in_its_own_encoding(tmp_path: Path, kind: str, status: int) -> None:
     async def scenario() -> None:
-        async with bot(tmp_path) as (_, session):
-            async with session.post("/v1/metrics", data=b"\xff\xfe{", headers={"Content-Type": kind}) as answer:
-                assert answer.status == status
-                assert answer.content_type == (
-                    "application/json" if kind == "application/json" else "application/x-protobuf"
-                )
+        async with (
+            bot(tmp_path) as (_, session),
+            session.post("/v1/metrics", data=b"\xff\xfe{", headers={"Content-Type": kind}) as answer,
+        ):
+            assert answer.status == status
+            expected = "application/json" if kind == "application/json" else "application/x-protobuf"
+            assert answer.content_type == expected
 
     asyncio.run(scenario())
 

@@ -1,0 +1,128 @@
+"""What changes on the map and in incidents, for whoever listens. Costs one look where nobody does.
+
+Comes in: edges as they are seen or taken back, incidents as they change. Goes out: numbered events to every listener, edges
+gathered for a second. What is lost: a listener that falls behind is let go (counted), and comes back with the number of
+the last event it had; events older than the last `KEPT` are forgotten, and it is told to read the map anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from bot.model import EdgeKey
+
+KEPT = 500
+MAX_LISTENERS = 500
+MAX_EDGES = 2_000
+"""Edges named in one event; more are counted, and the reader asks for the map."""
+_QUEUE = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One thing to tell: `what` is `edges`, `incident` or `reset`."""
+
+    number: int
+    what: str
+    data: Mapping[str, Any]
+
+
+class Listener:
+    """One open ear. `behind`: it was let go because it did not keep up."""
+
+    def __init__(self) -> None:
+        self.queue: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
+        self.behind = False
+
+
+class LiveFeed:
+    """Gathers and tells. Lives on the event loop."""
+
+    def __init__(self) -> None:
+        self.dropped: Counter[str] = Counter()
+        self._listeners: set[Listener] = set()
+        self._kept: deque[Event] = deque(maxlen=KEPT)
+        self._number = 0
+        self._seen: dict[EdgeKey, None] = {}
+        self._gone: dict[EdgeKey, None] = {}
+        self._more = 0
+
+    @property
+    def listeners(self) -> int:
+        """How many listen."""
+        return len(self._listeners)
+
+    @property
+    def number(self) -> int:
+        """The last event's number."""
+        return self._number
+
+    def seen(self, edges: Iterable[EdgeKey]) -> None:
+        """Note edges that were just seen."""
+        if self._listeners:
+            self._note(self._seen, edges)
+
+    def gone(self, edges: Iterable[EdgeKey]) -> None:
+        """Note edges that were just taken back."""
+        if self._listeners:
+            self._note(self._gone, edges)
+
+    def _note(self, into: dict[EdgeKey, None], edges: Iterable[EdgeKey]) -> None:
+        for edge in edges:
+            if len(into) < MAX_EDGES:
+                into[edge] = None
+            elif edge not in into:
+                self._more += 1
+
+    def incident(self, incident_id: int, state: str, title: str) -> None:
+        """Tell of an incident that was opened or has changed."""
+        if self._listeners:
+            self._tell("incident", {"id": incident_id, "state": state, "title": title})
+
+    def flush(self) -> None:
+        """Tell of the edges gathered since the last time."""
+        if not self._seen and not self._gone:
+            return
+        data = {
+            "seen": [list(edge) for edge in self._seen],
+            "gone": [list(edge) for edge in self._gone],
+            "more": self._more,
+        }
+        self._seen, self._gone, self._more = {}, {}, 0
+        self._tell("edges", data)
+
+    def _tell(self, what: str, data: Mapping[str, Any]) -> None:
+        self._number += 1
+        event = Event(self._number, what, data)
+        self._kept.append(event)
+        for listener in [*self._listeners]:
+            try:
+                listener.queue.put_nowait(event)
+            except asyncio.QueueFull:  # a slow reader must not slow anybody else
+                listener.behind = True
+                self.leave(listener)
+                self.dropped["listener too slow"] += 1
+
+    def join(self, after: int | None = None) -> Listener | None:
+        """A new listener, with the events after number `after` waiting, or a `reset` where they are forgotten; None where there
+        are too many listeners."""
+        if len(self._listeners) >= MAX_LISTENERS:
+            self.dropped["too many listeners"] += 1
+            return None
+        listener = Listener()
+        if after is not None and after != self._number:
+            missed = [event for event in self._kept if event.number > after]
+            if after > self._number or len(missed) != self._number - after or len(missed) >= _QUEUE:
+                missed = [Event(self._number, "reset", {})]
+            for event in missed:
+                listener.queue.put_nowait(event)
+        self._listeners.add(listener)
+        return listener
+
+    def leave(self, listener: Listener) -> None:
+        """Stop telling a listener."""
+        self._listeners.discard(listener)

@@ -1,0 +1,72 @@
+"""Reads incidents for answers: a page of them, or one with its alerts and decisions. Writes nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import Table, select
+
+from bot.storage.database import Database
+from bot.storage.tables import AlertRow, DecisionRow, IncidentRow
+
+_incidents: Table = IncidentRow.__table__  # type: ignore[attr-defined]
+_alerts: Table = AlertRow.__table__  # type: ignore[attr-defined]
+_decisions: Table = DecisionRow.__table__  # type: ignore[attr-defined]
+
+_LISTED = ("id", "state", "title", "environment", "group_key", "opened_at", "updated_at", "resolved_at")
+_ALERT = (
+    "source",
+    "fingerprint",
+    "status",
+    "service",
+    "named",
+    "title",
+    "summary",
+    "severity",
+    "link",
+    "starts_at",
+    "ends_at",
+)
+
+
+class IncidentReader:
+    """Reads one database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def page(self, limit: int, before: int | None = None, state: str = "") -> list[dict[str, Any]]:
+        """The latest incidents, newest first, those with ids below `before`."""
+        wanted = select(*(_incidents.c[name] for name in _LISTED)).order_by(_incidents.c.id.desc()).limit(limit)
+        if before is not None:
+            wanted = wanted.where(_incidents.c.id < before)
+        if state:
+            wanted = wanted.where(_incidents.c.state == state)
+        async with self._database.read() as connection:
+            return [dict(zip(_LISTED, row, strict=True)) for row in await connection.execute(wanted)]
+
+    async def one(self, incident_id: int) -> dict[str, Any] | None:
+        """One incident with its facts, alerts and decisions; None where there is none."""
+        columns = (*_LISTED, "facts")
+        async with self._database.read() as connection:
+            row = (
+                await connection.execute(
+                    select(*(_incidents.c[name] for name in columns)).where(_incidents.c.id == incident_id)
+                )
+            ).first()
+            if row is None:
+                return None
+            alerts = await connection.execute(
+                select(*(_alerts.c[name] for name in _ALERT))
+                .where(_alerts.c.incident_id == incident_id)
+                .order_by(_alerts.c.id)
+            )
+            decisions = await connection.execute(
+                select(_decisions.c.at, _decisions.c.step, _decisions.c.verdict, _decisions.c.reason)
+                .where(_decisions.c.incident_id == incident_id)
+                .order_by(_decisions.c.id)
+            )
+            return dict(zip(columns, row, strict=True)) | {
+                "alerts": [dict(zip(_ALERT, one, strict=True)) for one in alerts],
+                "decisions": [dict(zip(("at", "step", "verdict", "reason"), one, strict=True)) for one in decisions],
+            }

@@ -1,0 +1,140 @@
+"""Every route of the program, once: the API takes its paths and parameters from here, and the OpenAPI document is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from bot import __version__
+from bot.web.parameters import FILTERS, PAGE, PARAMETERS, TIME
+from bot.web.schemas import SCHEMAS
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One method of one path. `answer` names a schema, "" for what is not JSON; `body` the content types it takes."""
+
+    name: str
+    method: str
+    path: str
+    what: str
+    parameters: tuple[str, ...] = ()
+    answer: str = ""
+    body: tuple[str, ...] = ()
+    status: str = "200"
+    problems: tuple[str, ...] = ("400", "401", "403", "429")
+    required: frozenset[str] = field(default_factory=frozenset)
+
+
+_ONE = ("400", "401", "403", "404", "409", "429")
+_IN = ("400", "401", "403", "413", "415", "503")
+_NDJSON = ("application/x-ndjson",)
+_OTLP = ("application/x-protobuf", "application/json")
+
+ROUTES: tuple[Route, ...] = (
+    Route("services", "GET", "/api/v1/services", "All services", ("q", *PAGE, *FILTERS, *TIME), "ServiceList"),
+    Route("service", "GET", "/api/v1/services/{id}", "One service with its edges",
+          ("limit", *FILTERS, *TIME), "ServiceDetail", problems=_ONE),
+    Route("dependents", "GET", "/api/v1/services/{id}/dependents", "Who needs it: the blast radius, ranked",
+          ("depth", *PAGE, *FILTERS, *TIME), "DependentList", problems=_ONE),
+    Route("dependencies", "GET", "/api/v1/services/{id}/dependencies", "What it needs",
+          ("depth", *PAGE, *FILTERS, *TIME), "DependencyList", problems=_ONE),
+    Route("path", "GET", "/api/v1/path", "Call paths `from` one service `to` another (both are services here)",
+          ("from", "to", "caller", "callee", "depth", *PAGE, *FILTERS, "at"), "PathList", problems=_ONE),
+    Route("graph", "GET", "/api/v1/graph", "The map, or what is around some services",
+          ("service", "depth", "direction", *PAGE, *FILTERS, *TIME), "Graph", problems=_ONE),
+    Route("coverage", "GET", "/api/v1/coverage", "How complete the map is", ("service", *TIME), "CoverageAnswer", problems=_ONE),
+    Route("diff", "GET", "/api/v1/diff", "What changed between two moments",
+          ("from", "to", "kind", "service", *PAGE, *FILTERS), "ChangeList", problems=_ONE),
+    Route("digest", "GET", "/api/v1/digest", "New and gone dependencies of the last day",
+          ("from", "to", "kind", "service", *PAGE, *FILTERS), "ChangeList", problems=_ONE),
+    Route("incidents", "GET", "/api/v1/incidents", "Incidents, the newest first", ("state", *PAGE), "IncidentList"),
+    Route("incident", "GET", "/api/v1/incidents/{id}", "One incident with its alerts and decisions", (), "Incident", problems=_ONE),
+    Route("stream", "GET", "/api/v1/stream", "Server-sent events: what changes on the map and in incidents", (), ""),
+    Route("openapi", "GET", "/api/v1/openapi.json", "This document", (), "Document"),
+    Route("doctor", "GET", "/api/v1/doctor", "What works and what to mend", (), "Document"),
+    Route("overlay", "POST", "/api/v1/overlay", "One trace (OTLP, Zipkin or Jaeger JSON) laid over the map", (), "Document",
+          ("application/json",), problems=(*_IN, "429")),
+    Route("otlp traces", "POST", "/v1/traces", "OTLP traces", (), "", _OTLP, problems=_IN),
+    Route("otlp metrics", "POST", "/v1/metrics", "OTLP metrics", (), "", _OTLP, problems=_IN),
+    Route("zipkin", "POST", "/api/v2/spans", "Zipkin v2 spans", (), "", ("application/json",), "202", _IN),
+    Route("remote write", "POST", "/api/v1/write", "Prometheus remote write 1.0 and 2.0", (), "", ("application/x-protobuf",), "204", _IN),
+    Route("flows", "POST", "/ingest/flows", "Flow records; `format` says whose", ("format",), "Receipt", _NDJSON, "202", _IN),
+    Route("identities", "POST", "/ingest/identities", "Who owned which address when; where listeners lead",
+          (), "Receipt", _NDJSON, "202", _IN),
+    Route("webhooks", "POST", "/webhooks/{source}", "Alerts", (), "", ("application/json",), "202", (*_IN, "404")),
+    Route("slack", "POST", "/slack/events", "Slack's commands and clicks", (), "", ("application/json",), problems=("401", "404")),
+    Route("health", "GET", "/healthz", "The process answers", (), "Document", problems=()),
+    Route("ready", "GET", "/readyz", "Whether alerts can be taken in and worked", (), "Document", problems=("503",)),
+    Route("metrics", "GET", "/metrics", "Prometheus metrics", (), "", problems=("401", "403")),
+    Route("home", "GET", "/", "The preview page", (), "", problems=("401", "403")),
+    Route("preview", "GET", "/preview", "The messages as Slack draws them", (), "", problems=("401", "403")),
+    Route("static", "GET", "/static", "The page's files", (), "", problems=("404",)),
+)  # fmt: skip
+"""Every route there is."""
+
+
+@cache
+def allowed(name: str) -> tuple[str, ...]:
+    """The query parameters of a route."""
+    return next(route.parameters for route in ROUTES if route.name == name)
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The OpenAPI 3.1 document."""
+    paths: dict[str, dict[str, Any]] = {}
+    for route in ROUTES:
+        paths.setdefault(route.path, {})[route.method.lower()] = _operation(route)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "topology-bot",
+            "version": __version__,
+            "description": "A live map of which service calls which.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": SCHEMAS,
+            "securitySchemes": {"bearer": {"type": "http", "scheme": "bearer"}},
+        },
+        "security": [{}, {"bearer": []}],
+    }
+
+
+def _operation(route: Route) -> dict[str, Any]:
+    answers: dict[str, Any] = {route.status: {"description": "The answer"}}
+    if route.answer:
+        schema = {"$ref": f"#/components/schemas/{route.answer}"}
+        answers[route.status]["content"] = {"application/json": {"schema": schema}}
+    for status in route.problems:
+        answers[status] = {
+            "description": "A problem document (RFC 9457)",
+            "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+        }
+    operation: dict[str, Any] = {
+        "operationId": route.name.replace(" ", "_"),
+        "summary": route.what,
+        "parameters": [*_in_path(route.path), *(_in_query(name) for name in route.parameters)],
+        "responses": answers,
+    }
+    if route.body:
+        operation["requestBody"] = {"required": True, "content": {kind: {} for kind in route.body}}
+    return operation
+
+
+def _in_path(path: str) -> list[Mapping[str, Any]]:
+    names = [part.strip("{}") for part in path.split("/") if part.startswith("{")]
+    return [{"name": name, "in": "path", "required": True, "schema": {"type": "string"}} for name in names]
+
+
+def _in_query(name: str) -> Mapping[str, Any]:
+    if name == "format":
+        return {"name": name, "in": "query", "schema": {"type": "string"}, "description": "whose records"}
+    one = PARAMETERS[name]
+    found: dict[str, Any] = {"name": name, "in": "query", "schema": one.schema, "description": one.what}
+    if one.schema.get("type") == "array":
+        found |= {"style": "form", "explode": False}
+    return found

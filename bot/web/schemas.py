@@ -1,0 +1,97 @@
+"""The JSON schemas of the answers, as the OpenAPI document has them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Schema = dict[str, Any]
+
+_TEXT: Schema = {"type": "string"}
+_MAYBE_TEXT: Schema = {"type": ["string", "null"]}
+_NUMBER: Schema = {"type": "number"}
+_MAYBE_NUMBER: Schema = {"type": ["number", "null"]}
+_INTEGER: Schema = {"type": "integer"}
+_TRUTH: Schema = {"type": "boolean"}
+_MOMENT: Schema = {"type": "string", "format": "date-time"}
+_SHARE: Schema = {"type": "number", "minimum": 0, "maximum": 1}
+
+
+def _object(required: dict[str, Schema], optional: dict[str, Schema] | None = None) -> Schema:
+    return {"type": "object", "required": sorted(required), "properties": required | (optional or {})}
+
+
+def _many(item: Schema) -> Schema:
+    return {"type": "array", "items": item}
+
+
+def _ref(name: str) -> Schema:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+_FRAME = {"as_of": _MOMENT, "coverage": _ref("Coverage")}
+_PAGE = {"next_cursor": _MAYBE_TEXT, **_FRAME}
+
+
+def _list(item: Schema, **more: Schema) -> Schema:
+    return _object({"items": _many(item), **_PAGE, **more})
+
+
+_OWNER: Schema = {
+    "type": ["object", "null"],
+    "properties": {"team": _TEXT, "slack": _TEXT, "source": _TEXT, "label": _TEXT},
+}
+_NUMBERS: Schema = {"type": ["object", "null"], "properties": {
+    "calls": _NUMBER, "calls_per_minute": _NUMBER, "error_rate": _MAYBE_NUMBER, "p95_ms": _MAYBE_NUMBER}}  # fmt: skip
+
+SCHEMAS: dict[str, Schema] = {
+    "Document": {"type": "object"},
+    "Problem": _object({"type": _TEXT, "title": _TEXT, "status": _INTEGER, "detail": _TEXT}, {"suggestions": _many(_TEXT)}),
+    "Receipt": _object({
+        "accepted": _INTEGER, "rejected": _INTEGER, "ignored": {"type": "object", "additionalProperties": _INTEGER},
+        "errors": _many(_object({"line": {"type": ["integer", "null"]}, "why": _TEXT})),
+    }),
+    "Coverage": _object({
+        "services": _INTEGER, "reporting": _INTEGER, "silent": _many(_object({"id": _TEXT, "age_seconds": _INTEGER})),
+        "layers": {"type": "object", "additionalProperties": _object({"age_seconds": _INTEGER}, {"calls": _NUMBER, "sampled": _INTEGER})},
+    }),
+    "CoverageAnswer": _object(_FRAME),
+    "LayerPart": _object({
+        "first_seen": _MOMENT, "last_seen": _MOMENT, "freshness": {"enum": ["fresh", "fading", "stale"]}, "interval_seconds": _INTEGER,
+        "protocols": _many(_TEXT), "endpoints": {"type": "object", "additionalProperties": _NUMBER}, "how": _TEXT, "certainty": _SHARE,
+    }, {
+        "calls": _NUMBER, "errors": _NUMBER, "bytes": _INTEGER, "sampled": _INTEGER,
+        "latency_ms": _object({"p50": _MAYBE_NUMBER, "p95": _MAYBE_NUMBER, "p99": _MAYBE_NUMBER}),
+    }),
+    "Edge": _object({
+        "caller": _TEXT, "callee": _TEXT, "layers": {"type": "object", "additionalProperties": _ref("LayerPart")}, "confidence": _SHARE,
+        "confidence_reasons": _many(_TEXT), "freshness": {"enum": ["fresh", "fading", "stale"]}, "estimated": _TRUTH,
+        "via": _many(_many(_TEXT)), "first_seen": _MOMENT, "last_seen": _MOMENT,
+    }),
+    "Service": _object({
+        "id": _TEXT, "name": _TEXT, "namespace": _TEXT, "environment": _TEXT,
+        "kind": {"enum": ["database", "queue", "cache", "gateway", "service", "external"]}, "state": {"enum": ["ok", "failing"]},
+        "why": _TEXT, "entry_point": _TRUTH, "tier": _TEXT, "domain": _TEXT, "owner": _OWNER, "runbook": _TEXT, "last_seen": _MOMENT,
+    }),
+    "ServiceList": _list(_ref("Service"), total=_INTEGER),
+    "ServiceDetail": {"allOf": [_ref("Service"), _object({
+        "callers": _many(_ref("Edge")), "callees": _many(_ref("Edge")), "callers_total": _INTEGER, "callees_total": _INTEGER,
+        "rates": {"type": "object"}, **_FRAME})]},
+    "DependentList": _list(_object({
+        "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "share": _MAYBE_NUMBER, "state": {"enum": ["hit", "at_risk"]},
+        "tier": _TEXT, "domain": _TEXT, "owner": _OWNER, "asynchronous": _TRUTH, "entry_point": _TRUTH,
+    }), id=_TEXT, hit=_INTEGER, at_risk=_INTEGER, truncated=_TRUTH, total=_INTEGER),
+    "DependencyList": _list(_object({
+        "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "state": {"enum": ["ok", "failing"]}, "kind": _TEXT,
+    }), id=_TEXT, truncated=_TRUTH, total=_INTEGER),
+    "PathList": _list(_object({"path": _many(_TEXT), "hops": _INTEGER, "edges": _many(_ref("Edge"))}), **{"from": _TEXT, "to": _TEXT}),
+    "Graph": _object({"nodes": _many(_ref("Service")), "edges": _many(_ref("Edge")), **_PAGE}),
+    "ChangeList": _list(_object({
+        "caller": _TEXT, "callee": _TEXT, "layer": {"enum": ["network", "ipc", "trace", None]},
+        "kind": {"enum": ["new", "gone", "changed"]}, "what": _many(_TEXT), "before": _NUMBERS, "after": _NUMBERS,
+    }), total=_INTEGER, **{"from": _MOMENT, "to": _MOMENT}),
+    "IncidentList": _list(_object({"id": _INTEGER, "state": _TEXT, "title": _TEXT, "opened_at": _MOMENT, "updated_at": _MOMENT})),
+    "Incident": _object({
+        "id": _INTEGER, "state": _TEXT, "title": _TEXT, "facts": {"type": "object"}, "alerts": _many({"type": "object"}),
+        "decisions": _many(_object({"at": _MOMENT, "step": _TEXT, "verdict": _TEXT, "reason": _TEXT})), **_FRAME,
+    }),
+}  # fmt: skip

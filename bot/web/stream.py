@@ -1,0 +1,87 @@
+"""GET `/api/v1/stream`: the live feed as server-sent events (html.spec.whatwg.org, "Server-sent events")."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from bot.enrich import answers
+from bot.enrich.view import MapView
+from bot.errors import BadRequest, Overloaded
+from bot.live_feed import Event, LiveFeed
+from bot.web.auth import Gate
+
+HEARTBEAT_SECONDS = 15.0
+_WRITE_SECONDS = 10.0
+
+
+class Stream:
+    """Tells of edges (as the API shows them) and incidents as they change."""
+
+    def __init__(self, feed: LiveFeed, view: MapView, gate: Gate) -> None:
+        self._feed = feed
+        self._view = view
+        self._gate = gate
+
+    def routes(self) -> list[web.RouteDef]:
+        """This room's part of the route table."""
+        return [web.get("/api/v1/stream", self.stream)]
+
+    async def stream(self, request: web.Request) -> web.StreamResponse:
+        """Events until the reader leaves or falls behind. `Last-Event-ID` takes up where an earlier stream broke off."""
+        self._gate.check(request, "read")
+        if request.query:
+            raise BadRequest("the stream takes no parameters")
+        last = request.headers.get("Last-Event-ID", "")
+        listener = self._feed.join(int(last) if last.isascii() and last.isdigit() and len(last) < 16 else None)
+        if listener is None:
+            raise Overloaded("too many streams are open", 30)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        try:
+            await response.prepare(request)
+            hello = {
+                "as_of": answers.iso(time.time()),
+                "services": self._view.graph.service_count,
+                "edges": self._view.graph.edge_count,
+            }
+            await self._write(response, _lines("hello", hello, self._feed.number))
+            while not listener.behind:
+                try:
+                    event = await asyncio.wait_for(listener.queue.get(), HEARTBEAT_SECONDS)
+                except TimeoutError:
+                    await self._write(response, b": still here\n\n")
+                else:
+                    await self._write(response, self._shown(event))
+        except (ConnectionError, TimeoutError):
+            pass  # the reader left, or reads nothing
+        finally:
+            self._feed.leave(listener)
+        with contextlib.suppress(ConnectionError):
+            await response.write_eof()
+        return response
+
+    @staticmethod
+    async def _write(response: web.StreamResponse, text: bytes) -> None:
+        await asyncio.wait_for(response.write(text), _WRITE_SECONDS)
+
+    def _shown(self, event: Event) -> bytes:
+        data: dict[str, Any] = dict(event.data)
+        if event.what == "edges":
+            now, graph = time.time(), self._view.graph
+            pairs = [
+                (caller, callee)
+                for caller, callee in data["seen"]
+                if caller in graph and callee in graph.callees(caller)
+            ]
+            data["seen"] = [answers.edge(self._view, *pair, now) for pair in pairs]
+            data["gone"] = [{"caller": caller, "callee": callee} for caller, callee in data["gone"]]
+        return _lines(event.what, data, event.number)
+
+
+def _lines(what: str, data: Any, number: int) -> bytes:
+    return b"event: %s\nid: %d\ndata: %s\n\n" % (what.encode(), number, msgspec.json.encode(data))

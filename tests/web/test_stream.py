@@ -1,0 +1,110 @@
+"""The live stream: what a reader hears, and what happens to one that does not keep up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import pytest
+
+from bot.live_feed import KEPT, MAX_EDGES, LiveFeed
+from tests.kit import spans
+from tests.kit.bots import bot
+
+
+async def events(answer: aiohttp.ClientResponse) -> Any:
+    """The next event as (name, id, data)."""
+    found: dict[str, str] = {}
+    while True:
+        line = (await asyncio.wait_for(answer.content.readline(), 15)).decode().rstrip("\n")
+        if not line and found:
+            return found["event"], int(found["id"]), json.loads(found["data"])
+        key, _, value = line.partition(": ")
+        if key:
+            found[key] = value
+
+
+def test_an_edge_is_told_of_within_seconds_and_a_broken_stream_takes_up_where_it_left(tmp_path: Path) -> None:
+    async def scenario() -> None:
+        async with bot(tmp_path) as (_, session):
+            async with session.get("/api/v1/stream") as answer:
+                assert answer.content_type == "text/event-stream"
+                name, number, hello = await events(answer)
+                assert (name, number, hello["edges"]) == ("hello", 0, 0)
+                await session.post("/v1/traces", data=spans.calls([("web", "cart")]), headers=spans.PROTOBUF)
+                name, number, data = await events(answer)
+                assert (name, [(edge["caller"], edge["callee"]) for edge in data["seen"]]) == (
+                    "edges",
+                    [("web", "cart")],
+                )
+                assert list(data["seen"][0]["layers"]) == ["trace"]
+
+            async with session.get("/api/v1/stream", headers={"Last-Event-ID": "0"}) as again:
+                assert (await events(again))[0] == "hello"
+                assert (await events(again))[:2] == ("edges", number)
+            async with session.get("/api/v1/stream", headers={"Last-Event-ID": "99"}) as other:
+                assert (await events(other))[0] == "hello"
+                assert (await events(other))[0] == "reset"
+
+    asyncio.run(scenario())
+
+
+async def test_a_reader_that_does_not_keep_up_is_let_go_and_slows_nobody() -> None:
+    feed = LiveFeed()
+    slow, quick = feed.join(), feed.join()
+    assert slow is not None
+    assert quick is not None
+    for number in range(150):
+        feed.incident(number, "open", "payments")
+        await quick.queue.get()
+    assert (slow.behind, quick.behind, feed.listeners) == (True, False, 1)
+    assert feed.dropped["listener too slow"] == 1
+
+
+async def test_edges_are_gathered_each_once_and_beyond_the_cap_counted() -> None:
+    feed = LiveFeed()
+    listener = feed.join()
+    assert listener is not None
+    for _ in range(3):
+        feed.seen((f"s{number}", "hub") for number in range(MAX_EDGES + 5))
+    feed.gone([("a", "b")])
+    feed.flush()
+    feed.flush()
+    event = listener.queue.get_nowait()
+    assert (len(event.data["seen"]), event.data["gone"], event.data["more"]) == (MAX_EDGES, [["a", "b"]], 15)
+    assert listener.queue.empty()
+
+
+async def test_nothing_is_kept_where_nobody_listens() -> None:
+    feed = LiveFeed()
+    feed.seen([("a", "b")])
+    feed.incident(1, "open", "payments")
+    feed.flush()
+    assert feed.number == 0
+
+
+@pytest.mark.parametrize(("after", "heard"), [(None, []), (3, []), (2, [3]), (0, [1, 2, 3]), (9, ["reset"])])
+async def test_a_reader_that_comes_back_hears_what_it_missed(after: int | None, heard: list[object]) -> None:
+    feed = LiveFeed()
+    feed.join()
+    for number in range(3):
+        feed.incident(number, "open", "payments")
+    listener = feed.join(after)
+    assert listener is not None
+    told = [listener.queue.get_nowait() for _ in range(listener.queue.qsize())]
+    assert [event.number if event.what != "reset" else "reset" for event in told] == heard
+
+
+async def test_a_reader_away_for_too_long_is_told_to_read_the_map_anew() -> None:
+    feed = LiveFeed()
+    first = feed.join()
+    assert first is not None
+    for number in range(KEPT + 10):
+        feed.incident(number, "open", "payments")
+        first.queue.get_nowait()
+    listener = feed.join(1)
+    assert listener is not None
+    assert listener.queue.get_nowait().what == "reset"
