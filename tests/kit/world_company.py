@@ -106,9 +106,10 @@ class Call:
         return (self.caller.id, self.callee.id)
 
     def active(self, minute: float) -> bool:
-        """Whether calls are made in a minute. Nightly calls are over five minutes after the start of each night."""
-        alive = self.caller.exists(minute) and self.callee.exists(minute)
-        return alive and (not self.nightly or minute % (24 * 60) < 5)
+        """Whether calls are made in a minute. Nightly calls are over five minutes after the start of each night; the nights
+        before the start (negative minutes) have no others."""
+        by_habit = minute % (24 * 60) < 5 if self.nightly else minute >= 0
+        return by_habit and self.caller.exists(minute) and self.callee.exists(minute)
 
 
 @dataclass(slots=True)

@@ -87,7 +87,7 @@ class Flows:
             if call.route is not Route.QUEUE and call.active(minute):
                 for _ in range(poisson(self._random, call.rate)):
                     self._call(call, minute)
-        if minute >= 0:  # of the nights before only the nightly jobs matter
+        if minute >= 0:
             self._enter(minute)
             self._chatter(minute)
 

@@ -19,7 +19,7 @@ from tests.kit.world_company import CLUSTERS, TICK, Company, Kind, Route, Servic
 DAY = 86_400.0
 LONG_AGO = 5 * DAY
 """How long before the start the first pods were born: the nights before happened to them."""
-_LATE, _SILENT, _FLAPPING = 0.015, 0.15, 0.01
+_LATE, _SILENT, _FLAPPING = 0.015, 0.15, 0.03
 _POD_LIFE, _DATABASE_LIFE = 45 * 60.0, 600 * 60.0
 DNS, SCRAPER, CONTROL = "kube-dns", "prometheus", "istiod"
 
@@ -88,10 +88,7 @@ class Addresses:
         """Run every pod's life in order of time, taking addresses from a pool that is nearly empty."""
         random, last = self._random, dict[str, Life]()
         free: dict[str, deque[tuple[float, str]]] = {cluster: deque() for cluster in CLUSTERS}
-        fresh = {
-            cluster: (f"10.{net}.{n // 250}.{n % 250 + 1}" for n in range(60_000))
-            for net, cluster in enumerate(CLUSTERS, 1)
-        }
+        fresh = {cluster: _fresh(net) for net, cluster in enumerate(CLUSTERS, 1)}
         births: list[tuple[float, int, Service, str]] = []
         for service in services:
             for cluster in service.clusters:
@@ -251,6 +248,11 @@ class Addresses:
             for at, line in self._arrivals[0]
             if at == self._start or '"start": ' + str(self._start - LONG_AGO) in line
         ]
+
+
+def _fresh(net: int) -> Iterator[str]:
+    """Addresses of one cluster's pods that nobody has had."""
+    return (f"10.{net}.{number // 250}.{number % 250 + 1}" for number in range(60_000))
 
 
 def _claim(ip: str, name: str, namespace: str, kind: str, start: float, end: float | None = None) -> str:

@@ -51,32 +51,37 @@ class Metrics:
         self._start = start
         self._note = note
         self._series: dict[Call, list[_Series]] = {}
+        self._by_labels: dict[bytes, _Series] = {}
 
     def count(self, call: Call, requests: int) -> None:
         """Take in the requests of one connection."""
         series = self._series.get(call)
         if series is None:
-            series = self._series[call] = list(self._made(call))
+            # Callers nobody can tell apart count in one series.
+            series = [self._by_labels.setdefault(one.packed, one) for one in self._made(call)]
+            self._series[call] = series
         for one in series:
             one.value += requests * one.share
 
     def written(self, minute: int) -> bytes:
         """The body of a minute's scrape, snappy-packed; b"" where there is nothing to say."""
         at = int((self._start + minute * 60 + _SCRAPED_AT) * 1_000)
-        packed = []
+        packed: dict[bytes, bytes] = {}
         for call, found in self._series.items():
             if not call.caller.exists(minute) or not call.callee.exists(minute):
                 continue
             restarted = self._random.random() < _RESTART
             for one in found:
+                if one.packed in packed:
+                    continue
                 if restarted:
                     one.value = 0.0
                 if one.said is not None and one.value > one.said and one.call is not None:
                     self._note(one.call)
                 one.said = one.value
                 sample = b"\x09" + struct.pack("<d", round(one.value)) + b"\x10" + _varint(at)
-                packed.append(_field(1, one.packed + _field(2, sample)))
-        return bytes(cramjam.snappy.compress_raw(b"".join(packed))) if packed else b""
+                packed[one.packed] = _field(1, one.packed + _field(2, sample))
+        return bytes(cramjam.snappy.compress_raw(b"".join(packed.values()))) if packed else b""
 
     # -- which series an edge has -----------------------------------------------------------------------------------------
 

@@ -122,12 +122,15 @@ def score(truth: Truth, said: Iterable[Said], aliases: Mapping[str, Sequence[str
             scores[layer.value] = _score(truth, {one.key for one in found if layer in one.layers}, visible)
         scores["merged"] = _score(truth, {one.key for one in found}, _visible(truth))
     report.estimated = _score(truth, {one.key for one in shown if one.estimated}, ())
-    report.naive = _score(truth, cross_product(truth.legs), _visible(truth))
-    report.reuse = sorted(one.key for one in shown if one.key in truth.reuse_fakes and one.key not in truth.edges)
+    crossed = cross_product(truth.legs)
+    report.naive = _score(truth, crossed, _visible(truth))
+    # What a join at an intermediary could have made is an estimate gone wrong, whoever held the address before.
+    report.reuse = sorted(one.key for one in shown if _is_reuse(truth, one.key) and one.key not in crossed)
     report.how = Counter(_how(one) for one in shown) + Counter({UNATTRIBUTED: unattributed})
     report.bins = bins((one.confidence, _is_real(truth, one.key)) for one in edges)
     names = {alias for found_names in aliases.values() for alias in found_names}
-    report.verdicts = Counter(verdict(truth, one, names) for one in shown)
+    reused = set(report.reuse)
+    report.verdicts = Counter(verdict(truth, one, names, reused) for one in shown)
     kept = {one.key for one in shown}
     report.missed = Counter(_kind_of(truth, key) for key in _visible(truth) - kept)
     return report
@@ -147,6 +150,10 @@ def _is_real(truth: Truth, key: EdgeKey) -> bool:
     return edge is not None and edge.lives
 
 
+def _is_reuse(truth: Truth, key: EdgeKey) -> bool:
+    return key in truth.reuse_fakes and key not in truth.edges
+
+
 def _how(edge: Said) -> str:
     """Under which word an edge is counted: that of the surest layer."""
     if edge.layers - {Layer.NETWORK}:
@@ -160,14 +167,14 @@ def _kind_of(truth: Truth, key: EdgeKey) -> str:
     return f"{'nightly ' if edge.nightly else ''}{edge.how}, shown by {seen}"
 
 
-def verdict(truth: Truth, edge: Said, aliases: Collection[str]) -> str:
+def verdict(truth: Truth, edge: Said, aliases: Collection[str], reused: Collection[EdgeKey]) -> str:
     """What one edge that is said is: `true`, `ended` (so once), or why it is wrong."""
     known = truth.edges.get(edge.key)
     if known is not None:
         return "true" if known.lives else "ended"
     if edge.caller in aliases or edge.callee in aliases:
         return "false: another name of a service, which the catalogue knows"
-    if edge.key in truth.reuse_fakes:
+    if edge.key in reused:
         return "false: reused address"
     behind = {place for one in truth.edges.values() for place in one.via if one.callee != place}
     if edge.caller in behind or edge.callee in behind:
