@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -18,7 +18,7 @@ from typing import Any, cast
 import numpy as np
 
 from bot.catalog.services_file import Catalog, CatalogEntry
-from bot.counts import CALLS, Floats, Integers, Span, joined
+from bot.counts import CALLS, Floats, Integers, KnownEdge, Span, joined
 from bot.enrich.changes_between import EdgeChange, Shifts, Side, changes_between
 from bot.enrich.view import MapView
 from bot.graph.edge_index import LAYERS, EdgeIndex
@@ -54,6 +54,7 @@ class History:
         edge_retention: float = 30.0 * 86_400.0,
         background: Background | None = None,
     ) -> None:
+        self.dropped: Counter[str] = Counter()
         self._live = view
         self._store = store
         self._edge_retention = edge_retention
@@ -113,8 +114,7 @@ class History:
         """Learn anew which edges there are: those taken back leave the past, too. To be called now and then."""
         async with self._growing:
             index = EdgeIndex()
-            edges = await self._store.edges()
-            await asyncio.to_thread(index.add, edges[:_MAX_EDGES])
+            await asyncio.to_thread(self._learn, index, await self._store.edges())
             self._nodes = {node.id: node for node in await self._store.nodes()}
             self._index, self._gone = index, set()
             self._views.clear()
@@ -146,6 +146,11 @@ class History:
             self._gone.update(await asyncio.to_thread(self._missing, numbers))
             self._nodes = {node.id: node for node in await self._store.nodes()}
             return self._index
+
+    def _learn(self, index: EdgeIndex, edges: list[KnownEdge]) -> None:
+        room = max(0, _MAX_EDGES - len(index))
+        index.add(edges[:room])
+        self.dropped["edge cap"] += max(0, len(edges) - room)
 
     def _missing(self, numbers: Sequence[Integers]) -> list[int]:
         index, size = self._index, len(self._index)
@@ -184,7 +189,9 @@ class History:
             seconds = sum(span.seconds for span in past.spans)
             present = self._last_seen(index, past, counts, size) > 0
             sides.append(Side(present, counts.columns(), float(seconds)))
-        return changes_between(index, sides[0], sides[1], shifts)
+        changes, left_out = changes_between(index, sides[0], sides[1], shifts)
+        self.dropped["changes beyond the cap"] += left_out
+        return changes
 
     # -- views made lately -----------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bot.catalog.services_file import Catalog, CatalogEntry
-from bot.enrich import answers
+from bot.enrich import answers, changes_between
 from bot.enrich.answers import Json, Query
 from bot.enrich.blast import blast_radius
 from bot.enrich.changes_between import EdgeChange, Shifts
@@ -341,6 +341,20 @@ async def test_an_edge_another_layer_knew_before_is_new_to_its_layer_only(times:
     changes = await times.history.diff((first, first + DAY), (first + DAY, first + 2 * DAY))
 
     assert [(one.layer, one.kind) for one in changes] == [(Layer.IPC, "new")]
+
+
+async def test_of_more_changes_than_anybody_reads_those_with_most_calls_are_told(
+    times: Times, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes_between, "MAX_CHANGES", 2)
+    first = T - T % DAY
+    for calls in (1, 3, 2):
+        await times.calls(f"web>s{calls}", at=[first + DAY], count=calls)
+    await times.rolled(first + 3 * DAY)
+    changes = await times.history.diff((first, first + DAY), (first + DAY, first + 2 * DAY))
+
+    assert [one.callee for one in changes] == ["s3", "s2"] * 2
+    assert times.history.dropped["changes beyond the cap"] == 2
 
 
 async def test_two_moments_differ_in_what_was_known_and_counted_in_the_hour_before(times: Times) -> None:

@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from sqlalchemy import Table, func, select
+from sqlalchemy import Table, delete, exists, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -61,6 +61,7 @@ class HistoryStore:
         rolled = await self.rolling.roll(now)
         for seconds, until in ((MINUTE, minutes_until), (HOUR, hours_until), (DAY, days_until)):
             await let_go(self._database, seconds, until)
+        await self._forget_properties(days_until)
         return rolled
 
     # -- the map ---------------------------------------------------------------------------------------------------------
@@ -174,6 +175,15 @@ class HistoryStore:
         async with self._database.read() as connection:
             rows = await connection.execute(select(_changes.c.service, _changes.c.properties).join(latest, same))
             return {service: properties for service, properties in rows if properties}
+
+    async def _forget_properties(self, before: float) -> None:
+        """What was said before `before`, and something else since, by then."""
+        newer = _changes.alias()
+        replaced = exists().where(
+            newer.c.service == _changes.c.service, newer.c.at > _changes.c.at, newer.c.at <= before
+        )
+        async with self._database.write() as connection:
+            await connection.execute(delete(_changes).where(_changes.c.at < before, replaced))
 
     async def note_properties(self, now: float, said: Mapping[str, dict[str, Any]]) -> int:
         """Store what the catalogue says now, where that is something else than before; says for how many services."""

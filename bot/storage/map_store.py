@@ -50,9 +50,9 @@ class StoredEdge:
 class MapStore:
     """Reads and writes the map's tables. Keeps the row ids of the edges that are stored, nothing else."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, rolling: RollUp | None = None) -> None:
         self._database = database
-        self._roll_up = RollUp(database)
+        self._rolling = rolling or RollUp(database)
         self._insert: Any = sqlite.insert if database.is_sqlite else postgresql.insert
         self._edge_ids: dict[tuple[Layer, EdgeKey], int] = {}
 
@@ -173,7 +173,7 @@ class MapStore:
         """Drop minute windows older than the retention (whole hours, once they are rolled up), edges last seen before
         `edges_before` of which no count is kept at any resolution, and services left without an edge; says how many of the
         first two."""
-        await self._roll_up.roll(windows_before + SETTLE_SECONDS)
+        await self._rolling.roll(windows_before + SETTLE_SECONDS)
         windows = await let_go(self._database, MINUTE, windows_before)
         async with self._database.read() as connection:
             before = min(edges_before, await oldest(connection))

@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
+from alembic.config import Config
 from alembic.migration import MigrationContext
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,9 +18,13 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
 from bot.errors import ConfigError
+from bot.model import Layer
 from bot.storage import database as database_module
 from bot.storage.database import Database, DatabaseUnavailable, storable
+from bot.storage.history_store import HistoryStore
+from bot.storage.map_store import MapStore, StoredEdge
 from tests.kit.bots import free_port
+from tests.kit.maps import tally
 from tests.kit.postgres import Postgres
 
 TABLES = {
@@ -67,6 +73,42 @@ async def test_the_migrations_make_the_tables_the_code_speaks_of(database: Datab
 
     async with database.read() as connection:
         assert await connection.run_sync(differences) == []
+
+
+async def test_a_map_from_before_its_history_was_kept_is_upgraded_with_all_it_holds(url: str) -> None:
+    old = Database(url)
+    config = Config()
+    config.set_main_option("script_location", str(database_module._MIGRATIONS))
+    histogram = [f"h{number:02d}" for number in range(16)]
+    columns = ", ".join(["start", "edge_id", "calls", "errors", "sampled", "latency_us", *histogram])
+    counts = "1700000040, 1, 5, 0, 5, 1.5, " + ", ".join(["0"] * 4 + ["5"] + ["0"] * 11)
+
+    def to_the_first(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+        connection.execute(
+            text(
+                "INSERT INTO edge (layer, caller, callee, first_seen, last_seen, interval) "
+                "VALUES ('trace', 'a', 'b', 1, 2, 60)"
+            )
+        )
+        connection.execute(text(f"INSERT INTO edge_window ({columns}) VALUES ({counts})"))
+
+    async with old.write() as connection:
+        await connection.run_sync(to_the_first)
+    assert await old.upgrade() == "0002"
+    store, history = MapStore(old), HistoryStore(old)
+    found = tally(5)
+    found.latency_us = 1.5
+    await store.write(Layer.TRACE, [], await store.edges(), {1_700_000_040: {("a", "b"): found}}, 0.0)
+    await history.roll_up(1_700_100_000, 0, 0)
+    [(_, _, again)] = [row async for row in store.windows(Layer.TRACE, 0)]
+    [span] = await history.total(1_700_000_040, 1_700_000_100)
+
+    assert (again.calls, again.errors, again.latency_us, again.bytes, again.histogram[4]) == (10, 0, 3, 0, 10)
+    assert await store.edges() == [StoredEdge(Layer.TRACE, ("a", "b"), 1, 2, 60)]
+    assert span.counts.columns[0].tolist() == [10]
+    await old.close()
 
 
 async def test_replicas_that_start_together_upgrade_in_turn(url: str) -> None:

@@ -442,6 +442,16 @@ async def test_properties_are_stored_when_they_change_and_read_as_of_any_moment(
     assert await history.properties(300) == {"pay": {"tier": "3"}}
 
 
+async def test_what_was_said_before_any_day_that_is_kept_is_forgotten_once_something_else_was_said(kept: Kept) -> None:
+    for at, tier in ((100.0, "1"), (200.0, "2"), (300.0, "3")):
+        await kept.history.note_properties(at, {"pay": {"tier": tier}, "web": {"tier": "1"}})
+    await kept.history.roll_up(LATER, 0, 0, days_until=250)
+
+    assert await kept.history.properties(150) == {"web": {"tier": "1"}}
+    assert await kept.history.properties(250) == {"pay": {"tier": "2"}, "web": {"tier": "1"}}
+    assert await kept.history.properties(350) == {"pay": {"tier": "3"}, "web": {"tier": "1"}}
+
+
 async def test_services_of_the_past_are_known_by_kind(kept: Kept) -> None:
     await kept.map.write(Layer.TRACE, [Node("a", name="a"), Node("b", name="b")], [], {}, 0.0)
 
