@@ -106,7 +106,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         log.info("database ready", version=await database.upgrade())
 
         view = build_view(settings)
-        alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database)
+        past = HistoryStore(database, settings.edge_retention_seconds)
+        alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database, rolling=past.rolling)
         trace = TraceLayer(
             settle=settings.trace_settle_seconds,
             lifetime=settings.trace_lifetime_seconds,
@@ -210,6 +211,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         loops.every("stream", 1.0, ingest.tell)
         loops.every("expire", 60.0, lambda: _expire(settings, ingest, alerts, view))
         loops.every("history", 600.0, history.refresh)
+        loops.every("roll up", 60.0, lambda: _roll_up(settings, past))
         for name, feed in feeds.items():
             if isinstance(feed, PrometheusFeed):
                 loops.every(name, 5.0, feed.tick)
@@ -265,6 +267,16 @@ async def _expire(settings: Settings, ingest: Ingest, alerts: AlertStore, view: 
     await ingest.expire(now, now - settings.window_retention_seconds, now - settings.edge_retention_seconds)
     await alerts.expire(now - _DELIVERY_RETENTION)
     view.firing = await alerts.firing()
+
+
+async def _roll_up(settings: Settings, past: HistoryStore) -> None:
+    now = time.time()
+    await past.roll_up(
+        now,
+        now - settings.window_retention_seconds,
+        now - settings.hour_retention_seconds,
+        now - settings.day_retention_seconds,
+    )
 
 
 @contextmanager

@@ -148,6 +148,12 @@ class Settings(BaseModel):
     window_retention_seconds: float = Field(
         86_400.0, ge=7_200, description="how long minute windows are kept in the database"
     )
+    hour_retention_seconds: float = Field(
+        30 * 86_400.0, ge=86_400.0, description="how long the sums of hours are kept in the database"
+    )
+    day_retention_seconds: float = Field(
+        365 * 86_400.0, ge=86_400.0, description="how long the sums of days are kept in the database"
+    )
     edge_retention_seconds: float = Field(
         30 * 86_400.0, ge=7_200, description="an edge unseen for this long leaves the map"
     )

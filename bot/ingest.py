@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import structlog
 
@@ -19,7 +19,8 @@ from bot.graph.sighting import Sighted
 from bot.intake import Intake, Pipeline
 from bot.layers.windows import PendingWindows, slices
 from bot.live_feed import LiveFeed
-from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Layer, LayerDelta, Node, Tally
+from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeDetail, EdgeKey, Layer, LayerDelta, Node, Tally
+from bot.names import bare
 from bot.storage.map_store import MapStore, StoredEdge
 
 MAX_PENDING_WINDOWS = 500_000
@@ -59,6 +60,7 @@ class Ingest:
     async def apply(self, delta: LayerDelta, now: float) -> None:
         """Show a layer's delta on the map, a slice at a time so that an alert never waits for a big one."""
         windows, graph = self._view.windows[delta.layer], self._view.graph
+        delta = _under_one_name(delta, graph.names.canonical)
         self.intake.describe(delta.nodes)
         for minute, counts in slices(delta, _SLICE):
             shown = [(edge, tally) for edge, tally in counts if self._place(edge)]
@@ -174,6 +176,25 @@ class Ingest:
         dropped.update({("map", reason): n for reason, n in self._view.graph.dropped.items()})
         dropped["windows", "memory cap"] = sum(windows.evicted for windows in self._view.windows.values())
         return dropped
+
+
+def _under_one_name(delta: LayerDelta, canonical: Callable[[str], str]) -> LayerDelta:
+    """The same delta with every service under the id that the alias table has for it."""
+    found = LayerDelta(delta.layer)
+    for node in delta.nodes.values():
+        known = canonical(node.id)
+        found.nodes[known] = node if known == node.id else Node(known, node.kind, bare(known), "", node.environment)
+    for minute, edges in delta.windows.items():
+        into = found.windows.setdefault(minute, {})
+        for (caller, callee), tally in edges.items():
+            edge = (canonical(caller), canonical(callee))
+            if edge in into:
+                into[edge].add(tally)
+            else:
+                into[edge] = tally
+    for (caller, callee), detail in delta.details.items():
+        found.details.setdefault((canonical(caller), canonical(callee)), EdgeDetail()).add(detail)
+    return found
 
 
 async def load(view: MapView, store: MapStore, now: float, since: float) -> set[str]:

@@ -18,7 +18,7 @@ from functools import lru_cache
 from rapidfuzz import fuzz, process
 
 from bot.errors import Ambiguous, NotFound
-from bot.model import Kind, Node
+from bot.model import PSEUDO, Kind, Node
 
 MAX_ID = 200
 """Longest service id. A longer one keeps its start and gets a hash of the whole, so that two long names stay two."""
@@ -203,6 +203,16 @@ class NameIndex:
             holders.discard(identifier)
             if not holders:
                 del self._by_text[text]
+
+    def canonical(self, identifier: str) -> str:
+        """The id that the alias table has for one; an id it says nothing of is its own. `pay-svc@prod` follows `pay-svc`."""
+        if not self._aliases or identifier in PSEUDO:
+            return identifier
+        if (whole := self._aliases.get(identifier)) is not None:
+            return whole
+        name, mark, environment = identifier.partition("@")
+        target = self._aliases.get(name)
+        return identifier if target is None else f"{target}{mark}{environment}" if "@" not in target else target
 
     def find(self, text: str) -> str | None:
         """The id for a text where exactly one service answers to it, else None."""

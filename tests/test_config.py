@@ -53,6 +53,8 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "max_services": ("500", "500", 500),
     "max_edges": ("5000", "5000", 5_000),
     "window_retention_seconds": ("7200", "7200", 7_200.0),
+    "hour_retention_seconds": ("90000", "90000", 90_000.0),
+    "day_retention_seconds": ("90000", "90000", 90_000.0),
     "edge_retention_seconds": ("86400", "86400", 86_400.0),
     "log_format": ("json", '"json"', "json"),
     "log_level": ("debug", '"debug"', "debug"),

@@ -38,7 +38,7 @@ def overlay(view: MapView, batch: SpanBatch, now: float) -> dict[str, Any]:
 
 
 def _item(view: MapView, edge: EdgeKey, calls: list[float], now: float) -> dict[str, Any]:
-    known = view.graph.networkx.has_edge(*edge)
+    known = edge[0] in view.graph and edge[1] in view.graph.callees(edge[0])
     usual = view.counts(edge, now - 3_600, now).quantile_ms(0.95) if known else None
     return {
         "caller": edge[0],

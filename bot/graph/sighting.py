@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from bot.model import WINDOW_SECONDS, EdgeDetail, Layer
 from bot.moments import age as spelled
 
-SHOWN = 0.1
-"""Display threshold: an edge less likely than this is kept and counted, but not shown unless asked for."""
-SHOWN_ESTIMATE = 0.6
-"""The same for an edge that no layer saw and one estimated: it has to be more likely than not."""
+SHOWN = 0.5
+"""Display threshold: an edge less likely than this to be real now is kept and counted, but not shown unless asked for."""
+SHOWN_ESTIMATE = 0.75
+"""The same for an edge that no layer saw and one estimated: a wrong name costs more than a missing one."""
 
 _FRESH = 2.0
 _STALE = 6.0
@@ -19,6 +19,8 @@ _GRACE_SECONDS = 120.0
 _BASE_CONFIDENCE = {Layer.TRACE: 0.97, Layer.IPC: 0.95, Layer.NETWORK: 0.9}
 _CONFLICT = 0.3
 """What is left of an estimate that a layer which covers both ends does not bear out."""
+_MERE_ESTIMATE = 0.8
+"""From this certainty on there is evidence of the pair itself, and another layer's silence tells nothing against it."""
 
 
 @dataclass(slots=True)
@@ -69,7 +71,7 @@ def confidence(parts: Mapping[Layer, Sighted], contradicted: bool, now: float) -
         word = _BASE_CONFIDENCE[layer] * part.decay(now)
         detail = part.detail
         if detail is not None and detail.certainty < 1.0:
-            word *= detail.certainty * (_CONFLICT if contradicted else 1.0)
+            word *= detail.certainty * (_CONFLICT if contradicted and detail.certainty < _MERE_ESTIMATE else 1.0)
         doubt *= 1.0 - word
     return 1.0 - doubt
 
@@ -89,7 +91,7 @@ def reasons(parts: Mapping[Layer, Sighted], contradicted: bool, now: float) -> l
             said.append(f"{layer}: silent for {silent}, usually seen every {habit}")
         if part.certainty < 1.0:
             said.append(f"{layer}: estimated behind an intermediary, {part.certainty:.0%} sure of the two ends")
-    if contradicted and any(part.certainty < 1.0 for part in parts.values()):
+    if contradicted and any(part.certainty < _MERE_ESTIMATE for part in parts.values()):
         said.append("a layer that covers both ends has not seen it")
     return said
 

@@ -168,7 +168,7 @@ class Joiner:
         self, intermediary: str, caller: str, callee: str, counts: tuple[int, int], *, blind: bool
     ) -> tuple[float, str]:
         callers, callees = counts
-        if callees == 1:
+        if callees == 1 and (not blind or not caller):  # the one way on for all that came in
             return (0.97, "implied") if blind else (1.0, "listener")
         known = self.certainty(intermediary, caller, callee, callers, callees)
         return known if blind or known[1] != "estimated" else (known[0], "listener, estimated")

@@ -16,6 +16,9 @@ from bot.model import ENTRY, UNATTRIBUTED, WINDOW_SECONDS, EdgeKey, LayerDelta
 from bot.telemetry.identities import Listener
 
 _K = TypeVar("_K")
+_UNBALANCED = 0.2
+"""Where more than this share of the connections in has no connection out, somebody's legs are missing, and who is left alone
+in a minute was not."""
 
 
 def unknown_caller(address: str) -> str:
@@ -95,13 +98,22 @@ class Crossings:
                 place for place in passed.ins if self._listeners.find(*place, start + WINDOW_SECONDS - 1) is None
             ]
             callees = {name for place in passed.outs if (name := named(place[0])) is not None}
+            if callees:
+                self.evidence.reached(intermediary, start, callees)
             if not unexplained or not callees:
                 continue
             callers = {caller for place in unexplained for caller in passed.ins[place]}
+            arrived = sum(amount[0] for place in unexplained for amount in passed.ins[place].values())
+            left = sum(amount[0] for amount in passed.outs.values())
+            balanced = abs(arrived - left) <= max(1.0, _UNBALANCED * arrived)
             addresses = {ip for ip, _ in unexplained}
             legs_in = [one for one in minute.singles if one.server in addresses]
             legs_out = [one for one in minute.singles if one.client in addresses]
-            found.update(gather(intermediary, callers, callees, (legs_in, legs_out), named))
+            found.update(
+                gather(
+                    intermediary, callers if balanced else (), callees if balanced else (), (legs_in, legs_out), named
+                )
+            )
         self.evidence.replace(start, found)
 
 

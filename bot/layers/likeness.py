@@ -59,12 +59,29 @@ class Evidence:
         # pair -> [minutes in which it was implied, matches, matches by chance]
         self._sums: OrderedDict[Key, list[float]] = OrderedDict()
         self._minutes: dict[int, dict[Key, tuple[float, float, float]]] = {}
+        # intermediary -> (all it was ever seen to reach, up to two; in which of the first minutes)
+        self._ways: OrderedDict[str, tuple[set[str], set[int]]] = OrderedDict()
 
     def replace(self, minute: int, found: dict[Key, tuple[float, float, float]]) -> None:
         """Put a minute's evidence in the place of what the same minute gave before."""
         self._add(self._minutes.get(minute, {}), -1)
         self._minutes[minute] = found
         self._add(found, 1)
+
+    def reached(self, intermediary: str, minute: int, callees: Collection[str]) -> None:
+        """Note whom an intermediary reached in a minute."""
+        known, minutes = self._ways.setdefault(intermediary, (set(), set()))
+        self._ways.move_to_end(intermediary)
+        if len(known) < 2:
+            known.update(callees)
+        if len(minutes) < _ENOUGH:
+            minutes.add(minute)
+        while len(self._ways) > self._max:
+            self._ways.popitem(last=False)
+
+    def _only_way(self, intermediary: str, callee: str) -> bool:
+        known, minutes = self._ways.get(intermediary, ((), ()))
+        return len(minutes) >= _ENOUGH and len(known) == 1 and callee in known
 
     def close(self, minute: int) -> None:
         """Keep a minute's part of the sums, and forget which it was."""
@@ -87,8 +104,10 @@ class Evidence:
         best = (1.0 / max(1, min(callers, callees)) if min(callers, callees) > 1 else 0.5, "estimated")
         if matches >= _ENOUGH and matches > 3 * chance:
             best = max(best, (min(0.97, 1.0 - (chance + 0.4) / (matches + 0.4)), "likeness"))
-        if implied >= 1:
-            best = max(best, (0.97 if implied >= 2 else 0.85, "implied"))
+        if self._only_way(intermediary, callee):
+            best = max(best, (0.97, "implied"))
+        if implied >= 2:  # one such minute may have lost a leg to the next one
+            best = max(best, (0.97 if implied >= 4 else 0.9, "implied"))
         return best
 
 
