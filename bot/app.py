@@ -49,6 +49,7 @@ from bot.storage.history_store import HistoryStore
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.map_store import MapStore
 from bot.storage.outbox_store import OutboxStore
+from bot.telemetry.flow_records import FlowOptions
 from bot.telemetry.otlp_schema import require_upb
 from bot.web.api import Api
 from bot.web.auth import Gate, Token
@@ -189,8 +190,9 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         status = Status(parts, gate)
         application = web.Application(middlewares=[errors])
         intake = ingest.intake
+        flow_options = FlowOptions(settings.vpc_fields, settings.flow_environment)
         rooms = (
-            TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, {}),
+            TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, flow_options),
             MetricDoors(intake, ipc, gate),
             Webhooks(doors, alerts, worker), Api(view, gate, history, IncidentReader(database)),
             Stream(ingest.feed, view, gate), Overlay(view, gate), status,

@@ -19,6 +19,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 
 from bot.errors import ConfigError
 from bot.names import BACKGROUND
+from bot.telemetry.flow_records import VPC_DEFAULT_FIELDS
 
 SCOPES = frozenset(("read", "ingest", "admin"))
 ALERT_SOURCES = ("alertmanager", "pagerduty")
@@ -134,6 +135,13 @@ class Settings(BaseModel):
     kubernetes_environment: str = Field("", description="environment that the cluster's services carry in their ids")
     flow_max_age_seconds: float = Field(
         86_400.0, gt=0, description="flow records that started longer ago are refused and counted"
+    )
+    flow_environment: str = Field(
+        "", description="environment that the workloads named in flow records carry in their ids"
+    )
+    vpc_fields: Names = Field(
+        VPC_DEFAULT_FIELDS,
+        description="comma-separated fields of AWS VPC flow logs, in the order they were configured; default: version 2's",
     )
     visible_intermediaries: Names = Field(
         (),

@@ -12,7 +12,10 @@ HTTP_REQUESTS = Counter("topology_bot_http_requests", "HTTP requests", ["route",
 HTTP_SECONDS = Histogram("topology_bot_http_seconds", "Time to answer", ["route"], buckets=_FAST, registry=REGISTRY)
 
 TELEMETRY_ACCEPTED = Counter(
-    "topology_bot_telemetry_accepted", "Spans, samples, flow records and identities taken in", ["source"], registry=REGISTRY
+    "topology_bot_telemetry_accepted",
+    "Spans, samples, flow records and identities taken in",
+    ["source"],
+    registry=REGISTRY,
 )
 TELEMETRY_DROPPED = Counter(
     "topology_bot_telemetry_dropped",

@@ -48,6 +48,8 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "kubernetes_context": ("blue", '"blue"', "blue"),
     "kubernetes_environment": ("prod", '"prod"', "prod"),
     "flow_max_age_seconds": ("600", "600", 600.0),
+    "flow_environment": ("prod", '"prod"', "prod"),
+    "vpc_fields": ("srcaddr, dstaddr", '["srcaddr", "dstaddr"]', ("srcaddr", "dstaddr")),
     "visible_intermediaries": ("api-gateway*, edge", '["api-gateway*", "edge"]', ("api-gateway*", "edge")),
     "hidden_services": ("prometheus*", '["prometheus*"]', ("prometheus*",)),
     "max_services": ("500", "500", 500),

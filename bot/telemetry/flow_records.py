@@ -30,13 +30,34 @@ PORTLESS = "proto without ports"
 HEADER = "header"
 """Why a line is no record though nothing is wrong with it. `PORTLESS` is in stage 1's words, which counts the same."""
 
-BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What decoding one JSON line may raise."""
+BROKEN = (ValueError, RecursionError, OverflowError)
+"""What reading one line may raise: msgspec's and UTF-8's errors are ValueErrors; OverflowError comes of a whole number that no
+float can hold."""
 
-PROTOCOLS: Final[Mapping[str, str]] = {
-    "6": "tcp", "17": "udp", "132": "sctp", "tcp": "tcp", "udp": "udp", "sctp": "sctp", "TCP": "tcp", "UDP": "udp", "SCTP": "sctp",
-}  # fmt: skip
-"""Protocols with ports, by IANA number (iana.org/assignments/protocol-numbers) or name; any other is `PORTLESS`."""
+
+class _Transports(dict[str, str]):
+    def __missing__(self, protocol: str) -> str:
+        known = 0 <= int(protocol) < 256 if protocol.lstrip("-").isdigit() else protocol[:1].isalpha()
+        if not known:
+            raise ValueError(f"protocol {protocol[:20]!r} is neither a number of 8 bits nor a name")
+        return ""
+
+
+TRANSPORTS: Final[Mapping[str, str]] = _Transports(
+    {
+        "6": "tcp",
+        "17": "udp",
+        "132": "sctp",
+        "tcp": "tcp",
+        "udp": "udp",
+        "sctp": "sctp",
+        "TCP": "tcp",
+        "UDP": "udp",
+        "SCTP": "sctp",
+    }
+)
+"""Protocol, by IANA number (iana.org/assignments/protocol-numbers) or name -> ours; "" for one without ports, which is to be
+counted as `PORTLESS`; ValueError for what is no protocol."""
 
 VPC_DEFAULT_FIELDS = (
     "version", "account-id", "interface-id", "srcaddr", "dstaddr", "srcport", "dstport", "protocol", "packets", "bytes", "start",

@@ -29,12 +29,13 @@ from typing import Final
 from bot.telemetry.aws_envelopes import log_lines
 from bot.telemetry.flow_faults import BAD_START
 from bot.telemetry.flow_records import (
+    BROKEN,
     DENIED,
     HEADER,
     NO_DATA,
     PORTLESS,
-    PROTOCOLS,
     SKIPPED_DATA,
+    TRANSPORTS,
     Addresses,
     FlowBatch,
     FlowOptions,
@@ -122,7 +123,7 @@ class _Reader:
             parts.append(_ABSENT)
             try:
                 self._read(number, layout.pick(parts))
-            except (ValueError, OverflowError):
+            except BROKEN:
                 self._batch.unreadable(
                     number, "a field that should be a number is none: is this the field list in use?"
                 )
@@ -148,8 +149,8 @@ class _Reader:
             self._batch.ignored[_STATUS[status]] += 1
         elif action == "REJECT":
             self._batch.ignored[DENIED] += 1
-        elif (transport := PROTOCOLS.get(proto)) is None:
-            self._batch.ignored[_portless(proto)] += 1
+        elif not (transport := TRANSPORTS[proto]):
+            self._batch.ignored[PORTLESS] += 1
         elif start == _ABSENT:
             self._batch.reject(number, BAD_START)
         else:
@@ -174,13 +175,6 @@ class _Reader:
             )
             if self._batch.add(number, record) and direction == _ABSENT and interface != _ABSENT:
                 self.interfaces.add(interface, record)
-
-
-def _portless(proto: str) -> str:
-    """Whether a protocol is at least one; ValueError where it is not."""
-    if not 0 <= int(proto) < 256:
-        raise ValueError(proto)
-    return PORTLESS
 
 
 def _end(addresses: Addresses, address: str, packet: str) -> tuple[str, str | None]:

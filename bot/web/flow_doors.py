@@ -6,7 +6,7 @@ Each answers 202 with `{"accepted","rejected","ignored","errors":[{"line","why"}
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -18,25 +18,14 @@ from bot.layers.flow_fold import Folded
 from bot.layers.network import NetworkLayer
 from bot.model import Layer, Node
 from bot.telemetry import flow_faults, identities
+from bot.telemetry.flow_formats import FORMATS, Decoder
+from bot.telemetry.flow_records import FlowOptions
 from bot.telemetry.packing import BODY_LIMIT, unpack
 from bot.web.auth import Gate
 from bot.web.body import read
 from bot.web.problem import json_response
 
 OWN_FORMAT = "flows"
-
-
-@dataclass(slots=True)
-class Translated:
-    """A vendor's body as our own NDJSON, and what could not be translated."""
-
-    ndjson: bytes
-    rejected: int = 0
-    ignored: Counter[str] = field(default_factory=Counter)
-    errors: list[dict[str, object]] = field(default_factory=list)
-
-
-Translate = Callable[[bytes], Translated]
 
 
 @dataclass(slots=True)
@@ -58,11 +47,11 @@ class Receipt:
 class FlowDoors:
     """POST `/ingest/flows` and `/ingest/identities`."""
 
-    def __init__(self, intake: Intake, network: NetworkLayer, gate: Gate, formats: Mapping[str, Translate]) -> None:
+    def __init__(self, intake: Intake, network: NetworkLayer, gate: Gate, options: FlowOptions) -> None:
         self._intake = intake
         self._network = network
         self._gate = gate
-        self._formats = formats
+        self._options = options
 
     def routes(self) -> list[web.RouteDef]:
         """This room's part of the route table."""
@@ -72,28 +61,28 @@ class FlowDoors:
         """Flow records as NDJSON, or in the vendor's format that `?format=` names."""
         self._gate.check(request, "ingest")
         name = request.query.get("format", OWN_FORMAT)
-        if name != OWN_FORMAT and name not in self._formats:
-            known = ", ".join([OWN_FORMAT, *sorted(self._formats)])
+        if name != OWN_FORMAT and name not in FORMATS:
+            known = ", ".join([OWN_FORMAT, *sorted(FORMATS)])
             raise BadRequest(f"format {name[:40]!r}: this door reads {known}")
         body = await read(request, BODY_LIMIT)
-        decode = partial(self._decode, request.headers.get("Content-Encoding", ""), self._formats.get(name))
+        decode = partial(self._decode, request.headers.get("Content-Encoding", ""), FORMATS.get(name))
         receipt = await self._intake.take(name, Layer.NETWORK, body, decode, self._keep)
         return _answer(receipt.accepted, receipt.rejected, receipt.errors, dict(receipt.ignored))
 
-    def _decode(self, encoding: str, translate: Translate | None, body: bytes, now: float) -> Receipt:
+    def _decode(self, encoding: str, vendor: Decoder | None, body: bytes, now: float) -> Receipt:
         records = unpack(body, encoding)
-        found = translate(records) if translate is not None else Translated(records)
-        folded = self._network.fold(found.ndjson, now)
-        errors = found.errors
-        if folded.refused and translate is None:
-            errors = flow_faults.faults(found.ndjson, *self._network.accepted_starts(now))
-        elif folded.refused:  # lines of the translation mean nothing to the sender
-            told: list[dict[str, object]] = [
-                {"line": None, "why": f"{count} records: {why}"} for why, count in folded.refused.items()
-            ]
-            errors = [*errors, *told]
-        rejected = found.rejected + folded.refused.total()
-        return Receipt(folded, rejected, found.ignored + folded.ignored, errors[: flow_faults.MAX_ERRORS])
+        if vendor is None:
+            folded = self._network.fold(records, now)
+            errors = flow_faults.faults(records, *self._network.accepted_starts(now)) if folded.refused else []
+            return Receipt(folded, folded.refused.total(), folded.ignored, errors)
+        found = vendor(records, self._options)
+        folded = self._network.fold(found.ndjson(), now)
+        # Lines of the translation mean nothing to the sender.
+        told: list[dict[str, object]] = [
+            {"line": None, "why": f"{count} records: {why}"} for why, count in folded.refused.items()
+        ]
+        errors = [*found.errors, *told][: flow_faults.MAX_ERRORS]
+        return Receipt(folded, found.rejected + folded.refused.total(), found.ignored + folded.ignored, errors)
 
     def _keep(self, receipt: Receipt, now: float) -> None:
         self._network.add(receipt.folded, now)
