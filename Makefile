@@ -8,7 +8,7 @@ TESTS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench clean debian
+.PHONY: help demo test check format bench truth clean debian
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ format: $(VENV)/.installed-dev ## Put the code in the house's format
 
 bench: $(VENV)/.installed-dev ## Measure speed and memory; print the figures beside their targets
 	$(BIN)/python -m tests.benchmarks
+
+truth: $(VENV)/.installed-dev ## Hold the map against a made-up company's truth (SEED=1)
+	$(BIN)/python -m tests.truth --seed $(or $(SEED),1)
 
 clean: ## Remove the environment and caches
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .import_linter_cache build dist

@@ -97,8 +97,7 @@ def build_view(settings: Settings) -> MapView:
 async def running(settings: Settings, echo: Callable[[str], None] = lambda text: None) -> AsyncIterator[Running]:  # noqa: PLR0915
     """Start the bot and stop it in order. `echo` gets the messages where no Slack token is set.
 
-    One long function on purpose: each step needs what the steps before it made, and each registers how it is undone at
-    once, so that a failure half-way leaves nothing running.
+    One long function on purpose: each step needs what the steps before it made, and registers at once how it is undone.
     """
     require_upb()
     async with AsyncExitStack() as stack:

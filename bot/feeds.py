@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -20,7 +20,6 @@ from bot.kubernetes.config import Cluster, from_kubeconfig, in_cluster
 from bot.kubernetes.watcher import Watcher
 from bot.layers.families import FAMILIES
 from bot.layers.ipc import IpcLayer
-from bot.layers.ipc import Row as IpcRow
 from bot.layers.network import NetworkLayer
 from bot.model import Layer, Node
 from bot.pull.backlog import Puller
@@ -64,8 +63,7 @@ class PrometheusFeed:
 
     async def _take(self, rows: Sequence[Row]) -> None:
         def keep(batch: _Pulled, now: float) -> None:
-            # The same families that the server was asked for, of which asking knows less than reading.
-            self._ipc.add_increases(cast("Sequence[IpcRow]", batch.rows), now)
+            self._ipc.add_increases(batch.rows, now)
 
         await self._intake.take("prometheus", Layer.IPC, b"", lambda body, now: _Pulled(rows), keep, repeats=True)
 

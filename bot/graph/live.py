@@ -23,6 +23,7 @@ _SWEEP_PAUSE = 1_000
 _COVERED_SECONDS = 900.0
 """A service has to be seen by a layer this recently, as caller or callee, for the layer's silence on an edge to mean anything."""
 
+_RAREST = 20.0
 _Key = TypeVar("_Key", Layer, str)
 
 
@@ -94,11 +95,11 @@ class LiveGraph:
             seen = min(now, float(minute + WINDOW_SECONDS))
             self._touch(callee, seen, "serves", layer)
             if caller == ENTRY:
-                _see(self._entries, callee, minute, now)
+                _see(self._entries, callee, minute, now, tally)
             elif caller not in PSEUDO:
                 self._touch(caller, seen, "calls", layer)
                 if (parts := self._parts(caller, callee)) is not None:
-                    _see(parts, layer, minute, now)
+                    _see(parts, layer, minute, now, tally)
                     if (caller, callee) in self._faded:
                         self._judge(caller, callee, now)
 
@@ -317,9 +318,12 @@ class LiveGraph:
         return self._faded.shown_callees(service, self._succ[service])
 
 
-def _see(parts: dict[_Key, Sighted], key: _Key, minute: int, now: float) -> None:
+def _see(parts: dict[_Key, Sighted], key: _Key, minute: int, now: float, tally: Tally) -> None:
     known = parts.get(key)
     if known is None:
-        parts[key] = Sighted(float(minute), min(now, float(minute + WINDOW_SECONDS)))
+        # Of an edge that is sampled one call in a hundred, the second sighting may be long in coming.
+        rarity = tally.calls / tally.sampled if tally.sampled > 0 else 1.0
+        interval = WINDOW_SECONDS * min(max(rarity, 1.0), _RAREST)
+        parts[key] = Sighted(float(minute), min(now, float(minute + WINDOW_SECONDS)), interval)
     else:
         known.see(minute, now)

@@ -77,6 +77,8 @@ class Ends:
         dialler, dialled = (
             self._owner(start, owners, canonical(mark), group) if mark else NOBODY for mark in marks[:2]
         )
+        if dialled.node is None and server.between:  # what a NAT gateway was asked for may be a host that nobody claims
+            dialled = End(outside(marks[1]))
         return (
             _named(marks[2], client) or _better(client, dialler),
             _named(marks[3], server) or _better(server, dialled),

@@ -12,58 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from enum import StrEnum
 
 from bot import names
-from bot.model import ENTRY, UNATTRIBUTED, Kind, Node
-
-Labels = Mapping[str, str]
-
-
-class Role(StrEnum):
-    """What a metric's increase means."""
-
-    CALLS = "calls"
-    FAILED = "failed"
-    BUCKET = "bucket"
-    LATENCY = "latency"
-    BYTES = "bytes"
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """One series read. `caller` is None for a pseudo-caller, which `unknown` then names."""
-
-    caller: Node | None
-    callee: Node
-    witness: str
-    protocol: str = ""
-    endpoint: str = ""
-    failed: bool = False
-    unknown: str = UNATTRIBUTED
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Family:
-    """One metric of a family. `labels` are those a query has to sum by; `unit` is the microseconds in one of its units."""
-
-    name: str
-    metrics: tuple[str, ...]
-    labels: tuple[str, ...]
-    role: Role
-    read: Callable[[Labels], Reading | None]
-    unit: float = 0.0
-
-
-def _known(value: str | None) -> str:
-    """A label's value, without the words the meshes have for "nobody"."""
-    return "" if value in (None, "unknown", "", "-") else str(value)
-
-
-def _first(labels: Labels, *keys: str) -> str:
-    return next((value for key in keys if (value := _known(labels.get(key)))), "")
-
+from bot.layers.family import Family, Labels, Reading, Role, first, known
+from bot.model import ENTRY, Kind, Node
 
 # -- Istio -------------------------------------------------------------------------------------------------------------
 
@@ -80,14 +32,14 @@ _GRPC_FAULTS = frozenset(("2", "4", "8", "12", "13", "14", "15"))
 
 def _istio(labels: Labels) -> Reading | None:
     caller = names.service(
-        _first(labels, "source_canonical_service", "source_workload"), _known(labels.get("source_workload_namespace"))
+        first(labels, "source_canonical_service", "source_workload"), known(labels.get("source_workload_namespace"))
     )
-    workload = _first(labels, "destination_canonical_service", "destination_workload")
+    workload = first(labels, "destination_canonical_service", "destination_workload")
     if workload:
-        namespace = _first(labels, "destination_workload_namespace", "destination_service_namespace")
+        namespace = first(labels, "destination_workload_namespace", "destination_service_namespace")
         callee = names.service(workload, namespace)
     else:  # outside the mesh: the host is all that is known
-        host = _first(labels, "destination_service", "destination_service_name")
+        host = first(labels, "destination_service", "destination_service_name")
         callee = None if host in _NOWHERE else names.from_host(host)
     if callee is None:
         return None
@@ -110,12 +62,12 @@ _LINKERD_LABELS = (
 def _linkerd(labels: Labels) -> Reading | None:
     if labels.get("direction") != "outbound":  # inbound proxies count the same calls, without saying who made them
         return None
-    caller = names.service(_first(labels, *_WORKLOADS), _known(labels.get("namespace")))
-    workload = _first(labels, *(f"dst_{kind}" for kind in _WORKLOADS), "dst_service")
+    caller = names.service(first(labels, *_WORKLOADS), known(labels.get("namespace")))
+    workload = first(labels, *(f"dst_{kind}" for kind in _WORKLOADS), "dst_service")
     callee = (
-        names.service(workload, _known(labels.get("dst_namespace")))
+        names.service(workload, known(labels.get("dst_namespace")))
         if workload
-        else names.from_host(_known(labels.get("authority")))
+        else names.from_host(known(labels.get("authority")))
     )
     if caller is None or callee is None:
         return None
@@ -138,16 +90,16 @@ _ENVOY_OWN = re.compile(r"^(inbound|xds|ads_cluster|prometheus_stats|agent|zipki
 
 def _scraped(labels: Labels) -> Node | None:
     """The service whose own metrics these are: `service.name`, which Prometheus has in `job` as `namespace/name`."""
-    name = _first(labels, *_SCRAPED)
-    namespace = _first(labels, "service_namespace", "namespace")
-    if not _known(labels.get("service_name")) and "/" in name:
+    name = first(labels, *_SCRAPED)
+    namespace = first(labels, "service_namespace", "namespace")
+    if not known(labels.get("service_name")) and "/" in name:
         namespace, _, name = name.rpartition("/")
-    environment = _first(labels, "deployment_environment_name", "deployment_environment")
+    environment = first(labels, "deployment_environment_name", "deployment_environment")
     return names.service(name, namespace, environment)
 
 
 def _envoy(labels: Labels) -> Reading | None:
-    cluster = _first(labels, "envoy_cluster_name", "cluster_name")
+    cluster = first(labels, "envoy_cluster_name", "cluster_name")
     if not cluster or _ENVOY_OWN.match(cluster):
         return None
     # Istio's are `outbound|9080|v1|reviews.ns.svc.cluster.local`, or the same with underscores for the bars.
@@ -155,7 +107,7 @@ def _envoy(labels: Labels) -> Reading | None:
     caller, callee = _scraped(labels), names.from_host(host)
     if caller is None or callee is None:
         return None
-    code = _first(labels, "envoy_response_code", "envoy_response_code_class")
+    code = first(labels, "envoy_response_code", "envoy_response_code_class")
     return Reading(caller, callee, "envoy", "http", failed=code.startswith("5"))
 
 
@@ -169,21 +121,21 @@ _GRAPH_LABELS = (
 
 def _service_graph(labels: Labels) -> Reading | None:
     kind = labels.get("connection_type", "")
-    server = _known(labels.get("server"))
-    client = _known(labels.get("client"))
+    server = known(labels.get("server"))
+    client = known(labels.get("client"))
     if kind == "database":
-        callee = names.service(server, _known(labels.get("server_service_namespace")), kind=Kind.DATABASE)
+        callee = names.service(server, known(labels.get("server_service_namespace")), kind=Kind.DATABASE)
     elif kind == "messaging_system":
-        callee = names.service(server, _known(labels.get("server_service_namespace")))
+        callee = names.service(server, known(labels.get("server_service_namespace")))
     elif kind == "virtual_node" and labels.get("virtual_node") == "server":
         callee = names.from_host(server)
     else:
-        callee = names.service(server, _known(labels.get("server_service_namespace")))
+        callee = names.service(server, known(labels.get("server_service_namespace")))
     if callee is None:
         return None
     # `user` is what a caller is called that sends no spans: a way in, not a service.
     outside = client in ("", "user") or (kind == "virtual_node" and labels.get("virtual_node") == "client")
-    caller = None if outside else names.service(client, _known(labels.get("client_service_namespace")))
+    caller = None if outside else names.service(client, known(labels.get("client_service_namespace")))
     return Reading(caller, callee, "servicegraph", kind or "", unknown=ENTRY)
 
 
@@ -196,45 +148,45 @@ _CLIENT_LABELS = (
 
 
 def _http_client(labels: Labels) -> Reading | None:
-    code = _first(labels, "http_response_status_code", "http_status_code")
+    code = first(labels, "http_response_status_code", "http_status_code")
     failed = code.startswith("5") or bool(not code and labels.get("error_type"))
     endpoint = " ".join(
-        filter(None, (_first(labels, "http_request_method", "http_method"), _known(labels.get("url_template"))))
+        filter(None, (first(labels, "http_request_method", "http_method"), known(labels.get("url_template"))))
     )
     return _client(labels, "http", endpoint, failed)
 
 
 def _rpc_client(labels: Labels) -> Reading | None:
-    endpoint = "/".join(filter(None, (_known(labels.get("rpc_service")), _known(labels.get("rpc_method")))))
-    status = _first(labels, "rpc_grpc_status_code", "rpc_response_status_code")
+    endpoint = "/".join(filter(None, (known(labels.get("rpc_service")), known(labels.get("rpc_method")))))
+    status = first(labels, "rpc_grpc_status_code", "rpc_response_status_code")
     failed = status in _GRPC_FAULTS or bool(not status and labels.get("error_type"))
-    return _client(labels, _first(labels, "rpc_system_name", "rpc_system") or "rpc", endpoint, failed)
+    return _client(labels, first(labels, "rpc_system_name", "rpc_system") or "rpc", endpoint, failed)
 
 
 def _db_client(labels: Labels) -> Reading | None:
     caller = _scraped(labels)
-    system = _first(labels, "db_system_name", "db_system")
+    system = first(labels, "db_system_name", "db_system")
     environment = caller.environment if caller is not None else ""
     callee = names.database(
         system,
-        _first(labels, "server_address", "net_peer_name"),
-        _first(labels, "db_namespace", "db_name"),
+        first(labels, "server_address", "net_peer_name"),
+        first(labels, "db_namespace", "db_name"),
         environment,
     )
     if caller is None or callee is None:
         return None
-    endpoint = _known(labels.get("db_operation_name"))
+    endpoint = known(labels.get("db_operation_name"))
     return Reading(caller, callee, "otel client", system, endpoint, bool(labels.get("error_type")))
 
 
 def _client(labels: Labels, protocol: str, endpoint: str, failed: bool) -> Reading | None:
     caller = _scraped(labels)
     environment = caller.environment if caller is not None else ""
-    named = _first(labels, "service_peer_name", "peer_service")
+    named = first(labels, "service_peer_name", "peer_service")
     if named:
         callee = names.service(named, "", environment)
     else:
-        callee = names.from_host(_first(labels, "server_address", "net_peer_name"), environment)
+        callee = names.from_host(first(labels, "server_address", "net_peer_name"), environment)
     if caller is None or callee is None:
         return None
     return Reading(caller, callee, "otel client", protocol, endpoint, failed)
@@ -249,8 +201,8 @@ _OBI_LABELS = (
 
 
 def _obi(labels: Labels) -> Reading | None:
-    src = names.service(_first(labels, "k8s_src_owner_name"), _first(labels, "k8s_src_namespace"))
-    dst = names.service(_first(labels, "k8s_dst_owner_name"), _first(labels, "k8s_dst_namespace"))
+    src = names.service(first(labels, "k8s_src_owner_name"), first(labels, "k8s_src_namespace"))
+    dst = names.service(first(labels, "k8s_dst_owner_name"), first(labels, "k8s_dst_namespace"))
     if labels.get("direction") == "response":
         src, dst = dst, src
     if src is None or dst is None or src == dst:
@@ -291,14 +243,12 @@ def _caretta(labels: Labels) -> Reading | None:
     kinds = labels.get("client_kind", "").lower(), labels.get("server_kind", "").lower()
     if labels.get("role") == "2" or "node" in kinds:  # the server's sight of the same link
         return None
-    server, namespace = _known(labels.get("server_name")), _known(labels.get("server_namespace"))
+    server, namespace = known(labels.get("server_name")), known(labels.get("server_namespace"))
     callee = names.from_host(server) if kinds[1] == "external" else names.service(server, namespace)
     if callee is None:
         return None
     outside = kinds[0] in _CARETTA_NOBODY
-    caller = (
-        None if outside else names.service(_known(labels.get("client_name")), _known(labels.get("client_namespace")))
-    )
+    caller = None if outside else names.service(known(labels.get("client_name")), known(labels.get("client_namespace")))
     return Reading(caller, callee, "caretta", f"tcp/{labels.get('server_port', '')}".rstrip("/"), unknown=ENTRY)
 
 

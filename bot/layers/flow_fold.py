@@ -164,7 +164,9 @@ class FlowFold:
     """Owns one in-memory DuckDB. One thread at a time."""
 
     def __init__(self, threads: int = 2, memory_mb: int = 512) -> None:
-        self._database = duckdb.connect(":memory:", config={"threads": threads, "memory_limit": f"{memory_mb}MB"})
+        self._database = duckdb.connect(
+            ":memory:", config={"threads": threads, "memory_limit": f"{memory_mb}MB", "temp_directory": ""}
+        )
         self._database.execute("SET preserve_insertion_order = false")
         self._database.execute("CREATE TABLE places (ip VARCHAR, port BIGINT)")
         self._database.execute("CREATE TABLE restless (ip VARCHAR, minute DOUBLE)")

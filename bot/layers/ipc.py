@@ -18,7 +18,8 @@ from math import inf, log2
 from typing import Protocol
 
 from bot.layers.counters import Counters
-from bot.layers.families import BY_METRIC, Family, Reading, Role
+from bot.layers.families import BY_METRIC
+from bot.layers.family import Family, Reading, Role
 from bot.layers.windows import minute_of
 from bot.model import LATENCY_BUCKETS, WINDOW_SECONDS, EdgeDetail, EdgeKey, Layer, LayerDelta, Tally
 from bot.telemetry.samples import SampleBatch
@@ -181,8 +182,10 @@ class IpcLayer:
 
     def _say(self, minute: int, edge: EdgeKey) -> None:
         witnesses = self._open[minute][edge]
-        # Of several witnesses the one that counted most missed least; by name among equals.
-        best = max(sorted(witnesses), key=lambda name: (witnesses[name].tally.calls, witnesses[name].tally.bytes))
+        # Of several witnesses the one that counted most missed least: over all open minutes, since two that are asked at
+        # different moments put a call into different ones. By name among equals.
+        weights = {name: self._weight(edge, name) for name in sorted(witnesses)}
+        best = max(weights, key=weights.__getitem__)
         counted = witnesses[best].counted()
         said = self._said.setdefault(minute, {})
         difference = _minus(counted, said.get(edge))
@@ -192,6 +195,10 @@ class IpcLayer:
         if news.protocols or news.endpoints:
             self._delta.details.setdefault(edge, EdgeDetail()).add(news)
             witnesses[best].detail = EdgeDetail()
+
+    def _weight(self, edge: EdgeKey, witness: str) -> tuple[float, float]:
+        found = [edges[edge][witness].tally for edges in self._open.values() if witness in edges.get(edge, ())]
+        return sum(tally.calls for tally in found), sum(tally.bytes for tally in found)
 
 
 def _bound(labels: Mapping[str, str], family: Family) -> float | None:

@@ -23,7 +23,8 @@ from requests.auth import AuthBase
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, stop_after_delay, wait_exponential_jitter
 
 from bot.errors import ConfigError
-from bot.layers.families import FAMILIES, Family, Role
+from bot.layers.families import FAMILIES
+from bot.layers.family import Family, Role
 from bot.model import WINDOW_SECONDS
 from bot.pull import promql
 from bot.pull.answers import Data, Envelope, PullError, Series, decoded, envelope, number, shown

@@ -123,10 +123,8 @@ class _Reader:
             parts.append(_ABSENT)
             try:
                 self._read(number, layout.pick(parts))
-            except BROKEN:
-                self._batch.unreadable(
-                    number, "a field that should be a number is none: is this the field list in use?"
-                )
+            except BROKEN as error:
+                self._batch.unreadable(number, f"{error}: is this the field list in use?")
 
     def _begin(self, number: int, fields: list[str]) -> None:
         self._lacks = lacking(fields)

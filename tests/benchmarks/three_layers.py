@@ -95,9 +95,13 @@ async def _until_seen(session: aiohttp.ClientSession, service: str, started: flo
 async def _size(folder: Path, services: int) -> None:
     edges = await big_map.write(folder / "bot.db", services, services * 10, tuple(Layer))
     started = time.perf_counter()
-    bot = await start_process(folder, folder / "bot.log", TOPOLOGY_BOT_MAX_SERVICES="200000", TOPOLOGY_BOT_MAX_EDGES="2000000")
+    bot = await start_process(
+        folder, folder / "bot.log", TOPOLOGY_BOT_MAX_SERVICES="200000", TOPOLOGY_BOT_MAX_EDGES="2000000"
+    )
     try:
-        print(f"{services:,} services, {len(edges):,} edges in three layers: ready in {time.perf_counter() - started:.1f} s")
+        print(
+            f"{services:,} services, {len(edges):,} edges in three layers: ready in {time.perf_counter() - started:.1f} s"
+        )
         async with aiohttp.ClientSession(bot.url) as session:
             chosen = random.Random(3).sample([callee for _, callee in edges], QUERIES)
             for depth, target in ((1, "3 ms"), (3, "20 ms")):

@@ -41,7 +41,7 @@ class Life:
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """An intermediary: its id is `name.namespace`; `listens` maps a place to the service whose pods it leads to."""
+    """An intermediary. `kind` is that of its identity records."""
 
     name: str
     namespace: str

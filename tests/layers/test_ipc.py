@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bot.layers.families import BY_METRIC, Family
+from bot.layers.families import BY_METRIC
+from bot.layers.family import Family
 from bot.layers.ipc import IpcLayer, rebinned
 from bot.model import ENTRY, UNATTRIBUTED, EdgeDetail, EdgeKey, Tally
 from bot.telemetry.samples import Sample, SampleBatch

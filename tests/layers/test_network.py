@@ -293,6 +293,14 @@ def test_a_record_behind_a_nat_that_names_the_real_peer_is_exact(network: Networ
     assert network.calls == {"cart>api.stripe.com": 1}
 
 
+def test_a_host_outside_that_nobody_claims_is_still_who_was_called_through_a_nat(network: Network) -> None:
+    network.identities(owner(A, "cart"), owner(LB, "nat-a", kind="nat"))
+    network.flows(flow(A, LB, 443, orig_dst_ip="52.1.2.3"))
+    network.collect()
+    assert network.calls == {"cart>52.1.2.3": 1}
+    assert network.details["cart", "52.1.2.3"].via == {("nat-a",)}
+
+
 def test_the_translated_leg_of_a_call_is_not_another_call(network: Network) -> None:
     network.identities(owner(A, "cart"), owner(LB, "nat-a", kind="nat"))
     network.flows(flow(A, "52.1.2.3", 443), flow(LB, "52.1.2.3", 443))
@@ -340,13 +348,39 @@ def test_intermediaries_that_lead_to_each_other_end_somewhere(network: Network) 
     assert network.layer.dropped["chain of intermediaries too long or closed"] > 0
 
 
-def test_the_only_caller_of_an_unexplained_proxy_called_all_that_it_reached(network: Network) -> None:
+def lone_caller(network: Network, minutes: int, *lost: int) -> EdgeDetail:
+    """`cart` alone through an unexplained proxy to two targets, for some minutes; in `lost` ones a leg in is missing."""
     network.identities(owner(A, "cart"), owner(B, "x"), owner(C, "y"), owner(LB, "ingress", kind="proxy"))
-    network.flows(flow(A, LB, 443), flow(LB, B), flow(LB, C))
-    network.collect()
-    assert set(network.calls) == {"cart>x", "cart>y"}
-    detail = network.details["cart", "x"]
-    assert (detail.how, detail.certainty >= 0.85, detail.certainty < 1) == ("implied", True, True)
+    for minute in range(minutes):
+        at = minute * 60.0
+        legs_in = [flow(A, LB, 443, at)] * (20 if minute in lost else 40)
+        network.flows(*legs_in, *[flow(LB, B, at=at)] * 20, *[flow(LB, C, at=at)] * 20, now=NOW + at)
+    network.collect(NOW + 60 * minutes)
+    assert {edge for edge, calls in network.calls.items() if calls > 1} == {"cart>x", "cart>y"}
+    return network.details["cart", "x"]
+
+
+def test_the_only_caller_of_an_unexplained_proxy_called_all_that_it_reached(network: Network) -> None:
+    detail = lone_caller(network, 2)
+    assert (detail.how, 0.85 < detail.certainty < 1) == ("implied", True)
+
+
+def test_one_minute_alone_proves_nothing_nor_does_one_with_legs_missing(network: Network) -> None:
+    assert lone_caller(network, 2, 1).how == "estimated"
+
+
+def test_the_only_target_a_proxy_was_ever_seen_to_reach_is_every_callers(network: Network) -> None:
+    network.identities(owner(A, "a"), owner(B, "b"), owner(C, "c"), owner(LB, "proxy", kind="proxy"))
+    for minute in range(3):
+        network.flows(
+            flow(A, LB, 443, minute * 60), flow(B, LB, 443, minute * 60), flow(LB, C, at=minute * 60), now=NOW + 180
+        )
+    network.collect(NOW + 180)
+    assert {network.details[edge].how for edge in (("a", "c"), ("b", "c"))} == {"implied"}
+    network.identities(owner(D, "d"), now=NOW + 200)
+    network.flows(flow(LB, D, at=200), now=NOW + 240)
+    network.collect(NOW + 240)
+    assert network.layer._crossings.evidence.certainty("proxy", "x", "c", 2, 2)[1] == "estimated"
 
 
 def test_many_callers_and_many_targets_are_an_estimate_that_says_so(network: Network) -> None:

@@ -13,7 +13,7 @@ import responses
 from responses import matchers
 
 from bot.errors import ConfigError
-from bot.layers.families import Family, Role
+from bot.layers.family import Family, Role
 from bot.pull import prometheus
 from bot.pull.answers import PullError
 from bot.pull.backlog import MAX_BACKLOG, Puller

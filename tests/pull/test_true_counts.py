@@ -14,7 +14,7 @@ import prometheus_client
 import pytest
 import requests
 
-from bot.layers.families import Family, Role
+from bot.layers.family import Family, Role
 from bot.pull.backlog import Puller
 from bot.pull.prometheus import PrometheusPull, Row
 from tests.kit import debian, processes

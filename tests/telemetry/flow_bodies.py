@@ -123,7 +123,13 @@ NETOBSERV = {
 GCP = {
     "insertId": "1abc",
     "jsonPayload": {
-        "connection": {"src_ip": "10.0.1.5", "src_port": 41000, "dest_ip": "10.0.2.6", "dest_port": 8080, "protocol": 6},
+        "connection": {
+            "src_ip": "10.0.1.5",
+            "src_port": 41000,
+            "dest_ip": "10.0.2.6",
+            "dest_port": 8080,
+            "protocol": 6,
+        },
         "bytes_sent": "4249",
         "packets_sent": "20",
         "start_time": "2023-11-14T22:13:20.500000000Z",

@@ -62,6 +62,7 @@ async def run(world: World, folder: Path) -> Report:
             for _ in range(3):  # spans settle, owners come late
                 clock.now += 30
                 await running.ingest.collect(clock.now)
+            await running.ingest.write(clock.now)  # so that closing has nothing left to wait for
             shown = {edge["caller"] + " " + edge["callee"] async for edge in _edges(session)}
             said = [_said(edge, shown) async for edge in _edges(session, hidden="true")]
             return scoring.score(world.truth, said, world.company.aliases, _unattributed(running))
