@@ -129,7 +129,8 @@ def test_the_pod_runs_with_as_few_rights_as_it_can() -> None:
         "readOnlyRootFilesystem": True,
         "capabilities": {"drop": ["ALL"]},
     }
-    assert "automountServiceAccountToken: false" in deployment()
+    assert "automountServiceAccountToken: {{ .Values.kubernetes.watch }}" in deployment()
+    assert load("helm/topology-bot/values.yaml")["kubernetes"] == {"watch": False}
 
 
 def test_probes_ask_the_right_questions() -> None:
