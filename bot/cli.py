@@ -8,7 +8,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 from urllib.parse import quote
@@ -25,10 +25,14 @@ from bot.enrich.answers import Query
 from bot.enrich.overlay import overlay
 from bot.errors import BotError, ConfigError, NotFound
 from bot.feed import Feeder
+from bot.history import History
 from bot.slack import answers as views
 from bot.slack.console import plain
 from bot.storage.database import Database
+from bot.storage.history_store import HistoryStore
 from bot.telemetry import trace_file
+from bot.web import parameters
+from bot.web.api import changes
 from bot.web.status import Parts, examine
 
 Answer = dict[str, Any]
@@ -96,6 +100,7 @@ def show(
     trace: Annotated[
         str, typer.Option(help="Lay the trace in this file (OTLP, Zipkin or Jaeger JSON) over the map instead.")
     ] = "",
+    at: Annotated[str, typer.Option(help="As it was then: ISO 8601, `-1h`, or `02:50` (UTC).")] = "",
     url: Url = "",
     token: Token = "",
     as_json: AsJson = False,
@@ -109,15 +114,48 @@ def show(
         return
 
     async def read(parts: Parts) -> Answer:
-        identifier = parts.view.graph.names.resolve(service)
-        return answers.service(parts.view, identifier, time.time(), Query())
+        now = time.time()
+        moment = parameters.moment({"at": at}, "at", now)
+        view = parts.view if moment is None else await _history(parts).at(moment)
+        return answers.service(view, view.graph.names.resolve(service), moment or now, Query())
 
     try:
-        answer = ask(url, token, f"/api/v1/services/{quote(service, safe='')}", read)
+        answer = ask(url, token, f"/api/v1/services/{quote(service, safe='')}", read, {"at": at} if at else None)
     except NotFound as error:
         say({"error": str(error), "suggestions": list(error.suggestions)}, as_json, str(error))
         raise typer.Exit(1) from None
     say(answer, as_json, plain(views.service(answer).text))
+
+
+def _history(parts: Parts) -> History:
+    return History(parts.view, HistoryStore(parts.database))
+
+
+@cli.command()
+def diff(
+    service: Annotated[str, typer.Argument(help="Only changes of this service's edges.")] = "",
+    since: Annotated[str, typer.Option("--from", help="ISO 8601, `-1d`, or `02:50` (UTC).")] = "-1d",
+    until: Annotated[str, typer.Option("--to", help="The same; now unless it is given.")] = "",
+    layers: Annotated[str, typer.Option(help="Only what these layers saw: network, ipc, trace.")] = "",
+    url: Url = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """What is new, gone or changed on the map between two moments. Exit 1 where nothing is."""
+    given = {"from": since, "to": until, "service": service, "layers": layers, "limit": "1000"}
+    given = {name: text for name, text in given.items() if text}
+
+    async def read(parts: Parts) -> Answer:
+        return await changes(parts.view, _history(parts), given, parameters.query(given))
+
+    answer = ask(url, token, "/api/v1/diff", read, given)
+    lines = [f"{answer['total']} changes from {answer['from']} to {answer['to']}"]
+    for item in answer["items"]:
+        what = f" ({', '.join(item['what'])})" if item["what"] else ""
+        layer = f" [{item['layer']}]" if item["layer"] else ""
+        lines.append(f"  {item['kind']:8}{item['caller']} → {item['callee']}{what}{layer}")
+    say(answer, as_json, "\n".join(lines))
+    raise typer.Exit(0 if answer["total"] else 1)
 
 
 def _overlaid(path: str, url: str, token: str) -> Answer:
@@ -244,10 +282,16 @@ def root(version: Annotated[bool, typer.Option("--version", help="Print the vers
         raise typer.Exit
 
 
-def ask(url: str, token: str, path: str, read: Callable[[Parts], Awaitable[T]]) -> Any:
+def ask(
+    url: str,
+    token: str,
+    path: str,
+    read: Callable[[Parts], Awaitable[T]],
+    given: Mapping[str, str] | None = None,
+) -> Any:
     """An answer from the running bot at `url`, or else from the database, opened read-only."""
     if url:
-        return Client(url, token).get(path)
+        return Client(url, token).get(path, given)
 
     async def offline() -> T:
         async with app.reading(config.load()) as parts:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import os
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 
@@ -175,3 +177,65 @@ def test_the_client_tries_again_where_nobody_answers_and_then_says_so() -> None:
     with pytest.raises(ConfigError, match="no bot answers at http://bot"):
         Client("http://bot").get("/x")
     assert len(responses.calls) == 3
+
+
+# -- the past, and files -------------------------------------------------------------------------------------------------
+
+
+def test_what_is_new_since_yesterday_is_told_edge_by_edge(learnt: Path) -> None:
+    found = run("diff", "--json", folder=learnt)
+    answer = json.loads(found.stdout)
+    merged = {(item["caller"], item["callee"], item["kind"]) for item in answer["items"] if item["layer"] is None}
+    assert merged <= {("web", "cart", "new"), ("cart", "ledger", "new")}  # a minute counts from its end on
+    assert found.returncode == (0 if answer["total"] else 1)
+
+
+def test_a_service_that_was_not_there_yet_is_not_in_the_past(learnt: Path) -> None:
+    assert run("show", "cart", folder=learnt).returncode == 0
+    then = run("show", "cart", "--at", "-1h", folder=learnt)
+    assert (then.returncode, "No service called" in then.stdout) == (1, True)
+    wrong = run("show", "cart", "--at", "soon", folder=learnt)
+    assert (wrong.returncode, "is no time" in wrong.stderr) == (1, True)
+
+
+async def test_files_of_records_are_sent_to_a_running_bot_and_bad_lines_named(tmp_path: Path) -> None:
+    now = time.time()
+    owners = [
+        {"ip": f"10.0.0.{n}", "service": name, "start": now - 60, "kind": "service"}
+        for n, name in ((1, "web"), (2, "cart"))
+    ]
+    record = {"start": now - 2, "end": now, "src_ip": "10.0.0.1", "src_port": 40_000, "dst_ip": "10.0.0.2", "dst_port": 80,
+              "proto": "tcp", "bytes": 9, "packets": 1, "client": "src"}  # fmt: skip
+    (tmp_path / "owners.ndjson").write_text("\n".join(map(json.dumps, owners)))
+    with gzip.open(tmp_path / "flows.ndjson.gz", "wt") as file:
+        file.write(json.dumps(record) + "\nnonsense\n")
+
+    async with bot(tmp_path) as (running, _):
+
+        async def told(name: str, kind: str) -> subprocess.CompletedProcess[str]:
+            words = ("ingest", str(tmp_path / name), "--format", kind, "--url", running.url)
+            return await asyncio.to_thread(run, *words)
+
+        assert (await told("owners.ndjson", "identities")).returncode == 0
+        found = await told("flows.ndjson.gz", "flows")
+        assert (
+            found.returncode,
+            "1 accepted, 1 refused" in found.stdout,
+            "line 2: not a flow record" in found.stdout,
+        ) == (1, True, True)
+        assert (await told("missing.ndjson", "flows")).returncode == 2
+
+        async def known() -> bool:
+            return running.view.graph.edge_count == 1
+
+        await until(known, "the edge of the file")
+
+
+def test_a_trace_in_a_file_is_laid_over_the_map(learnt: Path) -> None:
+    span = {"traceId": "a1", "id": "1", "kind": "CLIENT", "timestamp": 1_790_000_000_000_000, "duration": 9_000_000,
+            "localEndpoint": {"serviceName": "web"}, "remoteEndpoint": {"serviceName": "cart"}}  # fmt: skip
+    (learnt / "trace.json").write_text(json.dumps([span]))
+    found = run("show", "--trace", str(learnt / "trace.json"), folder=learnt)
+    assert found.returncode == 0, found.stderr
+    assert "web → cart 9000 ms" in found.stdout
+    assert run("show", folder=learnt).returncode == 2

@@ -88,45 +88,12 @@ class Api:
     async def diff(self, request: web.Request) -> web.Response:
         """What changed from one moment to another, or over the last day."""
         given, query = self._given(request, "diff")
-        return json_response(await self._changes(given, query))
+        return json_response(await changes(self._view, self._history, given, query))
 
     async def digest(self, request: web.Request) -> web.Response:
         """New and gone dependencies of the last day, all layers together."""
         given, query = self._given(request, "digest")
-        answer = await self._changes({"from": "-1d", **given}, query, digest=True)
-        return json_response(answer)
-
-    async def _changes(self, given: Mapping[str, str], query: Query, *, digest: bool = False) -> dict[str, Any]:
-        now = time.time()
-        before = parameters.moment(given, "from", now)
-        after = parameters.moment(given, "to", now) or now
-        before = after - _DAY if before is None else before
-        if before >= after:
-            raise BadRequest("from has to lie before to")
-        services = {_id(self._view, one) for one in _listed(given, "service")}
-        found = {}
-        for change in await self._history.diff(before, after):
-            layers = query.layers or {None}
-            fits = change.layer in layers and (not digest or change.kind in ("new", "gone"))
-            if fits and given.get("kind", change.kind) == change.kind and self._concerns(change, services, query):
-                found[f"{change.caller}\n{change.callee}\n{change.layer or ''}\n{change.kind}"] = change
-        keys, next_cursor = page(list(found), query.limit, query.cursor, ordered=False)
-        return {
-            "from": iso(before),
-            "to": iso(after),
-            "items": [_change(found[key]) for key in keys],
-            "total": len(found),
-            "next_cursor": next_cursor,
-            "as_of": iso(now),
-            "coverage": coverage_json(coverage(self._view, services or list(self._view.graph.services()), now)),
-        }
-
-    def _concerns(self, change: EdgeChange, services: set[str], query: Query) -> bool:
-        ends = (change.caller, change.callee)
-        if services and not services & set(ends):
-            return False
-        here = [end for end in ends if end in self._view.graph]
-        return not query.scoped or any(answers.in_scope(self._view, end, query) for end in here)
+        return json_response(await changes(self._view, self._history, given, query, digest=True))
 
     async def incidents(self, request: web.Request) -> web.Response:
         """Incidents, the newest first."""
@@ -184,6 +151,46 @@ class Api:
         if since >= until:
             raise BadRequest("from has to lie before to")
         return given, query, await self._history.between(since, until), until
+
+
+async def changes(
+    view: MapView, history: History, given: Mapping[str, str], query: Query, *, digest: bool = False
+) -> dict[str, Any]:
+    """What changed between the moments `from` and `to` (a day before the other; now): the answer of `/diff`, or of `/digest`.
+
+    Raises BadRequest for a parameter that is wrong, NotFound for a service that is not on the map.
+    """
+    now = time.time()
+    before = parameters.moment(given, "from", now)
+    after = parameters.moment(given, "to", now) or now
+    before = after - _DAY if before is None else before
+    if before >= after:
+        raise BadRequest("from has to lie before to")
+    services = {_id(view, one) for one in _listed(given, "service")}
+    found = {}
+    for change in await history.diff(before, after):
+        layers = query.layers or {None}
+        fits = change.layer in layers and (not digest or change.kind in ("new", "gone"))
+        if fits and given.get("kind", change.kind) == change.kind and _concerns(view, change, services, query):
+            found[f"{change.caller}\n{change.callee}\n{change.layer or ''}\n{change.kind}"] = change
+    keys, next_cursor = page(list(found), query.limit, query.cursor, ordered=False)
+    return {
+        "from": iso(before),
+        "to": iso(after),
+        "items": [_change(found[key]) for key in keys],
+        "total": len(found),
+        "next_cursor": next_cursor,
+        "as_of": iso(now),
+        "coverage": coverage_json(coverage(view, services or list(view.graph.services()), now)),
+    }
+
+
+def _concerns(view: MapView, change: EdgeChange, services: set[str], query: Query) -> bool:
+    ends = (change.caller, change.callee)
+    if services and not services & set(ends):
+        return False
+    here = [end for end in ends if end in view.graph]
+    return not query.scoped or any(answers.in_scope(view, end, query) for end in here)
 
 
 def _id(view: MapView, text: str) -> str:
