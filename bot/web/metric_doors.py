@@ -8,6 +8,7 @@ from aiohttp import web
 
 from bot.errors import BadRequest, Overloaded, UnsupportedMediaType
 from bot.intake import Intake
+from bot.layers.families import BY_METRIC
 from bot.layers.ipc import IpcLayer
 from bot.model import Layer
 from bot.telemetry import otlp, otlp_metrics, remote_write
@@ -15,6 +16,7 @@ from bot.telemetry.packing import BODY_LIMIT, unpack
 from bot.telemetry.samples import SampleBatch
 from bot.web.auth import Gate
 from bot.web.body import read
+from bot.web.problem import problem
 
 _PROTOBUF, _JSON = "application/x-protobuf", "application/json"
 _WRITTEN = "X-Prometheus-Remote-Write-{}-Written"
@@ -41,15 +43,14 @@ class MetricDoors:
         batch = await self._intake.take(
             "remote-write", Layer.IPC, body, partial(remote_write.decode, proto), self._ipc.add
         )
-        written = {
-            "Samples": len(batch.samples) + batch.ignored["stale marker"],
-            "Histograms": batch.histograms,
-            "Exemplars": 0,
-        }
+        samples = len(batch.samples) + batch.ignored["stale marker"]
+        written = {"Samples": samples, "Histograms": batch.histograms, "Exemplars": 0}
         answer = {_WRITTEN.format(what): str(count) for what, count in written.items()}
-        if batch.rejected:
-            raise BadRequest(f"{batch.rejected} of the samples cannot be used: {'; '.join(batch.errors[:5])}")
-        return web.Response(status=204, headers=answer)
+        if not batch.rejected:
+            return web.Response(status=204, headers=answer)
+        # The rest was taken: 400 keeps the sender from repeating it, and the counts say so.
+        why = f"{batch.rejected} of the samples cannot be used: {'; '.join(batch.errors[:5])}"
+        return problem(BadRequest.status, BadRequest.slug, why, answer)
 
     async def otlp(self, request: web.Request) -> web.Response:
         """OTLP/HTTP metrics; answers as the trace door does."""
@@ -80,4 +81,4 @@ class MetricDoors:
 
 def _unpacked(encoding: str, as_json: bool, body: bytes, now: float) -> SampleBatch:
     decode = otlp_metrics.decode_json if as_json else otlp_metrics.decode_protobuf
-    return decode(unpack(body, encoding), now)
+    return decode(unpack(body, encoding), now, BY_METRIC)

@@ -28,7 +28,8 @@ def write_request(samples: Iterable[Sample]) -> bytes:
     for name, labels, at, value in samples:
         series = request.timeseries.add()
         for key, text in sorted({"__name__": name, **labels}.items()):
-            series.labels.add(name=key, value=text)
+            label = MESSAGES["Label"](name=key.encode(), value=text.encode())
+            series.labels.append(label.SerializeToString())
         series.samples.add(value=value, timestamp=int(at * 1_000))
     return bytes(cramjam.snappy.compress_raw(request.SerializeToString()))
 

@@ -83,13 +83,16 @@ def test_what_is_no_remote_write_is_refused_for_good(
 def test_labels_outside_the_table_of_symbols_are_refused_and_the_rest_is_kept(tmp_path: Path) -> None:
     request = MESSAGES["Request"]()
     request.symbols.extend(["", "__name__", METRIC])
-    series = request.timeseries.add(labels_refs=[1, 99])
-    series.samples.add(value=1, timestamp=int(time.time() * 1_000))
+    for labels in ([1, 99], [1, 2]):
+        series = request.timeseries.add(labels_refs=labels)
+        series.samples.add(value=1, timestamp=int(time.time() * 1_000))
 
     async def scenario() -> None:
         async with bot(tmp_path) as (_, session):
             body = bytes(cramjam.snappy.compress_raw(request.SerializeToString()))
-            assert (await write(session, body, dict(HEADERS_2))).status == 400
+            answer = await write(session, body, dict(HEADERS_2))
+            assert (answer.status, answer.content_type) == (400, "application/problem+json")
+            assert answer.headers["X-Prometheus-Remote-Write-Samples-Written"] == "1"
 
     asyncio.run(scenario())
 

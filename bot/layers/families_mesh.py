@@ -1,0 +1,113 @@
+"""Metrics of service meshes and proxies: Istio, Linkerd, Envoy.
+
+Comes in: labels of one series. Goes out: who calls whom. What is lost: inbound counts of Linkerd and Envoy, which do not say
+who called; traffic to nowhere (Istio's `PassthroughCluster`); a proxy's talk with its own control plane.
+
+Sources: istio.io "Istio Standard Metrics"; linkerd.io "Proxy metrics"; envoyproxy.io "Cluster manager statistics".
+"""
+
+from __future__ import annotations
+
+import re
+
+from bot import names
+from bot.layers.family import (
+    MILLISECONDS,
+    SCRAPED_LABELS,
+    Family,
+    Labels,
+    Reading,
+    Role,
+    first,
+    is_grpc_fault,
+    known,
+    latencies,
+    scraped,
+)
+
+_ISTIO_LABELS = (
+    "reporter", "source_canonical_service", "source_workload", "source_workload_namespace", "destination_canonical_service",
+    "destination_workload", "destination_workload_namespace", "destination_service", "destination_service_name",
+    "destination_service_namespace", "request_protocol",
+)  # fmt: skip
+_ISTIO_RESULT = ("response_code", "grpc_response_status")
+_NOWHERE = frozenset(("PassthroughCluster", "BlackHoleCluster", "InboundPassthroughCluster"))
+
+
+def _istio(labels: Labels) -> Reading | None:
+    caller = names.service(
+        first(labels, "source_canonical_service", "source_workload"), known(labels.get("source_workload_namespace"))
+    )
+    workload = first(labels, "destination_canonical_service", "destination_workload")
+    if workload:
+        namespace = first(labels, "destination_workload_namespace", "destination_service_namespace")
+        callee = names.service(workload, namespace)
+    else:  # outside the mesh, or nobody there: the host is all that is known
+        host = first(labels, "destination_service", "destination_service_name")
+        callee = None if host in _NOWHERE else names.from_host(host)
+    if callee is None:
+        return None
+    code = labels.get("response_code", "")
+    failed = code.startswith("5") or code == "0" or is_grpc_fault(labels.get("grpc_response_status", ""))
+    protocol = labels.get("request_protocol", "").lower()
+    return Reading(caller, callee, f"istio {labels.get('reporter', '')}", protocol, failed=failed)
+
+
+_WORKLOADS = ("deployment", "statefulset", "daemonset", "k8s_job", "cronjob")
+_LINKERD_LABELS = (
+    "direction", "namespace", "authority", "dst_namespace", "dst_service", "classification", "target_addr",
+    *_WORKLOADS, *(f"dst_{kind}" for kind in _WORKLOADS),
+)  # fmt: skip
+
+
+def _linkerd(labels: Labels) -> Reading | None:
+    if labels.get("direction") != "outbound":  # inbound proxies count the same calls, without saying who made them
+        return None
+    caller = names.service(first(labels, *_WORKLOADS), known(labels.get("namespace")))
+    workload = first(labels, *(f"dst_{kind}" for kind in _WORKLOADS), "dst_service")
+    if workload:
+        callee = names.service(workload, known(labels.get("dst_namespace")))
+    else:
+        callee = names.from_host(known(labels.get("authority"))) or names.from_host(known(labels.get("target_addr")))
+    if caller is None or callee is None:
+        return None
+    return Reading(caller, callee, "linkerd", "http", failed=labels.get("classification") == "failure")
+
+
+_ENVOY_LABELS = (
+    "envoy_cluster_name", "cluster_name", "envoy_response_code", "envoy_response_code_class", *SCRAPED_LABELS,
+)  # fmt: skip
+# An Envoy's own clusters: those of Istio's and Consul's bootstrap configurations, and everything that comes in.
+_ENVOY_OWN = re.compile(
+    r"^(inbound[|_].*|xds[-_].*|ads_cluster|prometheus_stats|agent|zipkin|sds-grpc|local_agent|local_app|self_admin)$",
+    re.IGNORECASE,
+)
+_ISTIO_CLUSTER = re.compile(r"^outbound(?:\|[^|]*\|[^|]*\||_\.[^_]*_\.[^_]*_\.)(?P<host>[^|;]+)")
+
+
+def _envoy(labels: Labels) -> Reading | None:
+    cluster = first(labels, "envoy_cluster_name", "cluster_name")
+    if not cluster or _ENVOY_OWN.match(cluster) or cluster in _NOWHERE:
+        return None
+    # Istio's are `outbound|9080|v1|reviews.ns.svc.cluster.local`, or `outbound_.9080_.v1_.reviews...` where bars are not taken.
+    match = _ISTIO_CLUSTER.match(cluster)
+    caller, callee = scraped(labels), names.from_host(match["host"] if match else cluster)
+    if caller is None or callee is None:
+        return None
+    code = first(labels, "envoy_response_code", "envoy_response_code_class")
+    return Reading(caller, callee, "envoy", "http", failed=code.startswith("5"))
+
+
+_REQUESTS = (*_ISTIO_LABELS, *_ISTIO_RESULT)
+_SENT_AND_RECEIVED = ("istio_tcp_sent_bytes_total", "istio_tcp_received_bytes_total")
+
+MESH_FAMILIES: tuple[Family, ...] = (
+    Family("istio", ("istio_requests_total",), _REQUESTS, Role.CALLS, _istio),
+    *latencies("istio", ("istio_request_duration_milliseconds",), MILLISECONDS, _ISTIO_LABELS, _istio),
+    Family("istio tcp", ("istio_tcp_connections_opened_total",), _ISTIO_LABELS, Role.CALLS, _istio),
+    Family("istio tcp", _SENT_AND_RECEIVED, _ISTIO_LABELS, Role.BYTES, _istio),
+    Family("linkerd", ("response_total",), _LINKERD_LABELS, Role.CALLS, _linkerd),
+    *latencies("linkerd", ("response_latency_ms",), MILLISECONDS, _LINKERD_LABELS, _linkerd),
+    Family("envoy", ("envoy_cluster_upstream_rq",), _ENVOY_LABELS, Role.CALLS, _envoy),
+    *latencies("envoy", ("envoy_cluster_upstream_rq_time",), MILLISECONDS, _ENVOY_LABELS, _envoy),
+)
