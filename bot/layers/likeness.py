@@ -20,6 +20,8 @@ _BYTES_SLACK = 1_000.0
 _SHIFT = 7.3
 """Seconds the legs out are moved to count the matches that chance alone makes."""
 _ENOUGH = 3
+_MATCHES = 4
+_MINUTES = 4
 
 Key = tuple[str, str, str]
 """(intermediary, caller, callee)"""
@@ -102,12 +104,12 @@ class Evidence:
         that share is what a pair without evidence gets."""
         implied, matches, chance = self._sums.get((intermediary, caller, callee), (0.0, 0.0, 0.0))
         best = (1.0 / max(1, min(callers, callees)) if min(callers, callees) > 1 else 0.5, "estimated")
-        if matches >= _ENOUGH and matches > 3 * chance:
-            best = max(best, (min(0.97, 1.0 - (chance + 0.4) / (matches + 0.4)), "likeness"))
+        if matches >= _MATCHES and matches > 3 * chance:
+            best = max(best, (min(0.97, 1.0 - (chance + 1.0) / (matches + 1.0)), "likeness"))
         if self._only_way(intermediary, callee):
             best = max(best, (0.97, "implied"))
-        if implied >= 2:  # one such minute may have lost a leg to the next one
-            best = max(best, (0.97 if implied >= 4 else 0.9, "implied"))
+        if implied >= _MINUTES:  # one such minute may have lost a leg to the next one, and two by chance
+            best = max(best, (0.97 if implied >= 2 * _MINUTES else 0.9, "implied"))
         return best
 
 
