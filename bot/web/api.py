@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -49,22 +50,24 @@ class Api:
     async def services(self, request: web.Request) -> web.Response:
         """All services, or those with `q` in their id."""
         given, query, view, now = await self._asked(request, "services")
-        return json_response(answers.services(view, now, query, given.get("q", "")))
+        return await self._made(view, lambda: answers.services(view, now, query, given.get("q", "")))
 
     async def service(self, request: web.Request) -> web.Response:
         """One service with its edges."""
         _, query, view, now = await self._asked(request, "service")
-        return json_response(answers.service(view, _id(view, request.match_info["id"]), now, query))
+        return await self._made(view, lambda: answers.service(view, _id(view, request.match_info["id"]), now, query))
 
     async def dependents(self, request: web.Request) -> web.Response:
         """Who needs it: the blast radius, ranked."""
         _, query, view, now = await self._asked(request, "dependents")
-        return json_response(answers.dependents(view, _id(view, request.match_info["id"]), now, query))
+        return await self._made(view, lambda: answers.dependents(view, _id(view, request.match_info["id"]), now, query))
 
     async def dependencies(self, request: web.Request) -> web.Response:
         """What it needs."""
         _, query, view, now = await self._asked(request, "dependencies")
-        return json_response(answers.dependencies_of(view, _id(view, request.match_info["id"]), now, query))
+        return await self._made(
+            view, lambda: answers.dependencies_of(view, _id(view, request.match_info["id"]), now, query)
+        )
 
     async def path(self, request: web.Request) -> web.Response:
         """Call paths between two services, named `from` and `to` (or `caller` and `callee`)."""
@@ -72,13 +75,13 @@ class Api:
         caller, callee = given.get("from") or given.get("caller"), given.get("to") or given.get("callee")
         if not caller or not callee:
             raise BadRequest("path: say from=SERVICE and to=SERVICE")
-        return json_response(answers.path(view, _id(view, caller), _id(view, callee), now, query))
+        return await self._made(view, lambda: answers.path(view, _id(view, caller), _id(view, callee), now, query))
 
     async def graph(self, request: web.Request) -> web.Response:
         """The map, or what is around some services."""
         given, query, view, now = await self._asked(request, "graph")
         around = [_id(view, one) for one in _listed(given, "service")]
-        return json_response(graph(view, now, query, around, given.get("direction", "both")))
+        return await self._made(view, lambda: graph(view, now, query, around, given.get("direction", "both")))
 
     async def coverage(self, request: web.Request) -> web.Response:
         """How complete the map is."""
@@ -130,6 +133,11 @@ class Api:
         self._gate.check(request, "read")
         parameters.check(request.query, openapi.allowed(name))
         return request.query, parameters.query(request.query)
+
+    async def _made(self, view: MapView, make: Callable[[], dict[str, Any]]) -> web.Response:
+        """An answer. One from the past takes long and reads what nobody changes, so a thread makes it; the live map belongs
+        to the event loop."""
+        return json_response(make() if view is self._view else await asyncio.to_thread(make))
 
     async def _asked(
         self, request: web.Request, name: str, *, ranges: bool = True
