@@ -48,9 +48,11 @@ from bot.storage.database import Database
 from bot.storage.history_store import HistoryStore
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.map_store import MapStore
+from bot.storage.memory_store import MemoryStore
 from bot.storage.outbox_store import OutboxStore
 from bot.telemetry.flow_records import FlowOptions
 from bot.telemetry.otlp_schema import require_upb
+from bot.upkeep import AddressMemory, Retention, Upkeep
 from bot.web.api import Api
 from bot.web.auth import Gate, Token
 from bot.web.flow_doors import FlowDoors
@@ -67,7 +69,6 @@ from bot.web.webhooks import AlertDoor, Webhooks
 # How long a sender may repeat a delivery under the same key: PagerDuty one id for up to 48 hours. Alertmanager has no
 # delivery ids; its key is made of what the delivery says, so only the one just before can be a repeat.
 _REPEAT_SECONDS = {"alertmanager": None, "pagerduty": 7 * 86_400.0}
-_DELIVERY_RETENTION = 30 * 86_400.0
 _SHUTDOWN_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
@@ -120,6 +121,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             Limits(max_age=settings.flow_max_age_seconds), Background(settings.visible_intermediaries)
         )
         stack.callback(network.close)
+        addresses = AddressMemory(network, MemoryStore(database))
+        await addresses.restore()
         for gauge, read in (
             (metrics.OPEN_SPANS, lambda: trace.open_spans), (metrics.OPEN_TRACES, lambda: trace.open_traces),
             (metrics.OPEN_GROUPS, lambda: network.open_groups),
@@ -204,15 +207,18 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         else:
             application.add_routes(closed_door())
 
+        upkeep = Upkeep(_retention(settings), ingest, view, alerts)
         stack.push_async_callback(lambda: ingest.close(time.time()))
+        stack.push_async_callback(lambda: addresses.keep(ingest, time.time()))
         stack.push_async_callback(loops.stop)
         stack.push_async_callback(sender.drain, _SHUTDOWN_SECONDS)
         loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
         loops.every("write", 1.0, lambda: ingest.write(time.time()))
         loops.every("stream", 1.0, ingest.tell)
-        loops.every("expire", 60.0, lambda: _expire(settings, ingest, alerts, view))
+        loops.every("expire", 60.0, lambda: upkeep.expire(time.time()))
         loops.every("history", 600.0, history.refresh)
-        loops.every("roll up", 60.0, lambda: _roll_up(settings, past))
+        loops.every("roll up", 60.0, lambda: upkeep.roll_up(past, time.time()))
+        loops.every("addresses", 60.0, lambda: addresses.keep(ingest, time.time()))
         for name, feed in feeds.items():
             if isinstance(feed, PrometheusFeed):
                 loops.every(name, 5.0, feed.tick)
@@ -263,23 +269,6 @@ async def _listen(stack: AsyncExitStack, application: web.Application, settings:
     return f"http://{shown}:{bound[1]}"
 
 
-async def _expire(settings: Settings, ingest: Ingest, alerts: AlertStore, view: MapView) -> None:
-    now = time.time()
-    await ingest.expire(now, now - settings.window_retention_seconds, now - settings.edge_retention_seconds)
-    await alerts.expire(now - _DELIVERY_RETENTION)
-    view.firing = await alerts.firing()
-
-
-async def _roll_up(settings: Settings, past: HistoryStore) -> None:
-    now = time.time()
-    await past.roll_up(
-        now,
-        now - settings.window_retention_seconds,
-        now - settings.hour_retention_seconds,
-        now - settings.day_retention_seconds,
-    )
-
-
 @contextmanager
 def _sparing_the_collector() -> Iterator[None]:
     """Load without Python's cycle collector, and keep it off what was loaded: each of its walks over a map of 100,000 edges
@@ -291,6 +280,15 @@ def _sparing_the_collector() -> Iterator[None]:
         gc.enable()
         gc.freeze()
         gc.set_threshold(50_000, 20, 100)
+
+
+def _retention(settings: Settings) -> Retention:
+    return Retention(
+        settings.window_retention_seconds,
+        settings.hour_retention_seconds,
+        settings.day_retention_seconds,
+        settings.edge_retention_seconds,
+    )
 
 
 def _first_steps(settings: Settings) -> str:

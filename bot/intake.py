@@ -57,6 +57,7 @@ class Batch(Protocol):
 
 
 B = TypeVar("B", bound=Batch)
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -151,6 +152,10 @@ class Intake:
         if batch.accepted:
             self._heard[layer] = stats.last
         self.describe(batch.nodes)
+
+    async def ask(self, layer: Layer, question: Callable[[], T]) -> T:
+        """The answer of something that only the layer's own thread may look at."""
+        return await asyncio.get_running_loop().run_in_executor(self._workers[layer], question)
 
     def describe(self, nodes: Mapping[str, Node]) -> None:
         """Remember what services are, for when they come on the map."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 
+from bot.layers import identity_memory
 from bot.layers.crossings import Crossings, unknown_caller
 from bot.layers.ends import MIXED, End, Ends, outside
 from bot.layers.flow_fold import SLOT, FlowFold, Folded, Leg, Terms
@@ -83,6 +84,14 @@ class NetworkLayer:
                     Claim(listener.ip, listener.intermediary, "load_balancer", listener.start, listener.end), now
                 )
             self.listeners.add(listener)
+
+    def memory(self) -> bytes:
+        """Who owned which address and where listeners lead, to be given to `remember` after a restart."""
+        return identity_memory.dump(self.ownership, self.listeners)
+
+    def remember(self, memory: bytes) -> None:
+        """Take in what `memory` gave. Raises `identity_memory.Unreadable`."""
+        identity_memory.restore(memory, self.ownership, self.listeners)
 
     def fold(self, body: bytes, now: float) -> Folded:
         """Stage 1 on one body of records. Raises BadRequest or Overloaded."""

@@ -137,9 +137,14 @@ class Ownership:
 
     def claims(self) -> Iterator[Claim]:
         """All claims, with the ends that heartbeats gave them."""
+        for claim, _ in self.heard():
+            yield claim
+
+    def heard(self) -> Iterator[tuple[Claim, float]]:
+        """The same, each with when it was last vouched for (epoch s)."""
         for ranges in self._ranges.values():
             for one in ranges:
-                yield Claim(one.claim.ip, one.claim.node, one.claim.kind, one.claim.start, one.until)
+                yield Claim(one.claim.ip, one.claim.node, one.claim.kind, one.claim.start, one.until), one.heard
 
     def expire(self, before: float) -> None:
         """Forget ranges that were over by `before`, by their own end, a successor or a long silence."""

@@ -138,6 +138,15 @@ class PropertyChangeRow(SQLModel, table=True):
     properties: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
+class LayerMemoryRow(SQLModel, table=True):
+    """What a layer knew at `at` besides counts, to go on from after a restart, in the layer's own packing."""
+
+    __tablename__ = "layer_memory"
+    layer: str = Field(primary_key=True)
+    at: float
+    body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
 class DeliveryRow(SQLModel, table=True):
     """One webhook body, stored before it is acknowledged. States: `waiting`, `done`, `failed`."""
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import zlib
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 
+from bot.layers.identity_memory import Unreadable
 from bot.layers.network import Limits, NetworkLayer
 from bot.model import ENTRY, UNATTRIBUTED, EdgeDetail, EdgeKey, LayerDelta, Tally
 from bot.names import Background
@@ -440,3 +443,50 @@ def test_too_many_open_groups_close_the_quietest_minute_and_lose_no_record() -> 
     layer.close()
     assert network.calls == {"a>b": 5}
     assert layer.dropped["minute closed early: too many open groups"] == 2
+
+
+def test_what_was_known_of_addresses_survives_a_restart(network: Network) -> None:
+    network.identities(
+        owner(A, "web", namespace="shop", environment="prod"),
+        owner(B, "old", end=MINUTE + 10),
+        owner(B, "new", start=MINUTE + 10),
+        owner(LB, "alb", kind="load_balancer"),
+        listener(LB, 443, (C, 8443), name="alb"),
+        owner(C, "api"),
+    )
+    after = Network(NetworkLayer(threads=1))
+
+    after.layer.remember(network.layer.memory())
+
+    assert after.layer.memory() == network.layer.memory()
+    after.flows(flow(A, B, at=5), flow(A, B, at=20), flow(A, LB, port=443))
+    after.flush()
+    assert after.calls == {"web.shop@prod>api": 1, "web.shop@prod>new": 1, "web.shop@prod>old": 1}
+    after.layer.close()
+
+
+def test_an_owner_that_fell_silent_before_the_restart_does_not_come_to_life_by_it(network: Network) -> None:
+    network.identities(owner(A, "web", start=NOW - 9_000), owner(B, "api", start=NOW - 9_000), now=NOW - 7_200)
+    after = Network(NetworkLayer(threads=1))
+
+    after.layer.remember(network.layer.memory())
+
+    assert after.layer.ownership.owner(A, NOW - 7_000) is not None
+    assert after.layer.ownership.owner(A, NOW) is None
+    after.layer.close()
+
+
+_UNREADABLE = (
+    b"",
+    b"garbage",
+    zlib.compress(b"garbage"),
+    zlib.compress(msgspec.msgpack.encode([9, [], [], []])),
+    zlib.compress(msgspec.msgpack.encode([1, [], [["10.0.0.1", 5, "service", 1.0, None, 1.0]], []])),
+)
+
+
+@pytest.mark.parametrize("body", _UNREADABLE)
+def test_a_memory_that_cannot_be_read_is_refused_whole(network: Network, body: bytes) -> None:
+    with pytest.raises(Unreadable):
+        network.layer.remember(body)
+    assert len(network.layer.ownership) == 0
