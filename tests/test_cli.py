@@ -54,7 +54,7 @@ async def learnt(tmp_path: Path) -> Path:
 def test_version_and_help_name_every_command() -> None:
     assert run("--version").stdout.strip() == __version__
     shown = run("--help").stdout
-    for command in ("serve", "demo", "show", "doctor", "db"):
+    for command in ("serve", "demo", "show", "causes", "blast", "path", "evaluate", "doctor", "db"):
         assert command in shown
 
 
@@ -110,6 +110,29 @@ async def test_show_and_doctor_ask_a_running_bot(tmp_path: Path) -> None:
     assert "Callers 1: web" in shown.stdout
     assert doctor.returncode == 0
     assert json.loads(doctor.stdout)["telemetry"]["otlp"]["accepted"] == 2
+
+
+async def test_blast_path_and_causes_answer_from_the_database(learnt: Path) -> None:
+    blast = await asyncio.to_thread(run, "blast", "ledger", folder=learnt)
+    together = await asyncio.to_thread(run, "blast", "ledger", "cart", "--json", folder=learnt)
+    way = await asyncio.to_thread(run, "path", "web", "ledger", folder=learnt)
+    no_way = await asyncio.to_thread(run, "path", "ledger", "web", folder=learnt)
+    causes = await asyncio.to_thread(run, "causes", "web", "--json", folder=learnt)
+
+    assert blast.returncode == 0
+    assert "ledger: 2 dependents, 0 hit now, 2 at risk" in blast.stdout
+    found = json.loads(together.stdout)
+    assert (found["with"], [item["id"] for item in found["items"]]) == (["cart"], ["web"])
+    assert (way.returncode, way.stdout.strip()) == (0, "web → cart → ledger")
+    assert (no_way.returncode, no_way.stdout.strip()) == (1, "no calls lead from ledger to web")
+    assert causes.returncode == 1
+    assert json.loads(causes.stdout)["why_none"]
+
+
+async def test_causes_needs_something_to_ask_about(learnt: Path) -> None:
+    assert (await asyncio.to_thread(run, "causes", folder=learnt)).returncode == 2
+    unknown = await asyncio.to_thread(run, "causes", "--alert", "77", folder=learnt)
+    assert (unknown.returncode, "no alert '77'" in unknown.stderr) == (1, True)
 
 
 async def test_doctor_is_exit_1_where_something_is_to_mend(learnt: Path) -> None:

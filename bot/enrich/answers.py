@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
-from bot.enrich.blast import Dependent, blast_radius
+from bot.enrich.blast import Dependent, blast_radius, owners_to_notify
 from bot.enrich.coverage import coverage, coverage_json
 from bot.enrich.facts import label
 from bot.enrich.health import failing_services, service_rates
@@ -108,15 +108,16 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
     return found | frame(view, {identifier, *callers, *callees}, now)
 
 
-def dependents(view: MapView, identifier: str, now: float, query: Query) -> Json:
-    """The blast radius of one service, ranked."""
-    radius = blast_radius(
-        view, [identifier], now, query.depth, usable_edges(view, now, query), hidden=query.reaches_hidden
-    )
+def dependents(view: MapView, identifier: str, now: float, query: Query, others: Sequence[str] = ()) -> Json:
+    """The blast radius of one service, ranked; `others` fail with it (maintenance). `owners` are those to tell."""
+    roots = list(dict.fromkeys((identifier, *others)))
+    radius = blast_radius(view, roots, now, query.depth, usable_edges(view, now, query), hidden=query.reaches_hidden)
     kept = [one for one in radius.ranked if in_scope(view, one, query)] if query.scoped else radius.ranked
     answer = _listing(view, kept, now, query, lambda one: _dependent(radius.describe(one)))
     return answer | {
         "id": identifier,
+        "with": roots[1:],
+        "owners": [{"owner": _owner(owner), "services": count} for owner, count in owners_to_notify(radius)],
         "hit": len(radius.hit),
         "at_risk": len(radius.at_risk),
         "truncated": radius.truncated,

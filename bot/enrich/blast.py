@@ -13,6 +13,7 @@ from bot.model import Kind, Owner
 
 _ASYNCHRONOUS_DAMPING = 0.5
 _SHARES_COMPUTED = 100
+_OWNERS_LOOKED_UP = 2_000
 _NO_TIER = "~"  # sorts after every tier a catalogue may use
 
 
@@ -87,6 +88,18 @@ class BlastRadius:
             domain=entry.domain if entry else "",
             owner=entry.owner if entry else None,
         )
+
+
+def owners_to_notify(radius: BlastRadius) -> list[tuple[Owner, int]]:
+    """Who owns the nearest dependents, with how many of them: those hit and most at risk first, each owner once."""
+    found: dict[tuple[str, str], tuple[Owner, int]] = {}
+    for service in radius.ranked[:_OWNERS_LOOKED_UP]:
+        entry = radius.view.entry(service)
+        if entry is not None and entry.owner is not None:
+            key = (entry.owner.team, entry.owner.slack)
+            owner, count = found.get(key, (entry.owner, 0))
+            found[key] = (owner, count + 1)
+    return list(found.values())
 
 
 def blast_radius(

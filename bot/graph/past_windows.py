@@ -111,6 +111,27 @@ class PastWindows:
                 total += self._counts.spans[which].counts.columns[:, rows].sum(axis=1)
         return tally_of(total.tolist())
 
+    def minutes(self, edge: EdgeKey, since: float, until: float) -> list[tuple[int, Tally]]:
+        """Counts of one edge span by span over `[since, until)`; only spans with counts."""
+        return [
+            (start, found)
+            for start, found in ((start, self.sum(edge, start, start + 1)) for start in self._starts(since, until))
+            if found.calls > 0
+        ]
+
+    def minutes_inward(self, service: str, since: float, until: float) -> list[tuple[int, Tally]]:
+        """Everything a service was asked, span by span, in the same way."""
+        return [
+            (start, found)
+            for start, found in (
+                (start, self.sum_inward(service, start, start + 1)) for start in self._starts(since, until)
+            )
+            if found.calls > 0
+        ]
+
+    def _starts(self, since: float, until: float) -> list[int]:
+        return sorted(self._counts.spans[which].start for which in self._counts.chosen(since, until))
+
     def erring(self, since: float, until: float) -> set[EdgeKey]:
         """Edges with a failed call over `[since, until)`."""
         index = self._counts.index

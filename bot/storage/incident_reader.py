@@ -15,6 +15,7 @@ _decisions: Table = DecisionRow.__table__  # type: ignore[attr-defined]
 
 _LISTED = ("id", "state", "title", "environment", "group_key", "opened_at", "updated_at", "resolved_at")
 _ALERT = (
+    "id",
     "source",
     "fingerprint",
     "status",
@@ -70,3 +71,16 @@ class IncidentReader:
                 "alerts": [dict(zip(_ALERT, one, strict=True)) for one in alerts],
                 "decisions": [dict(zip(("at", "step", "verdict", "reason"), one, strict=True)) for one in decisions],
             }
+
+    async def alert(self, wanted: str) -> dict[str, Any] | None:
+        """The latest alert with this number or fingerprint; None where there is none."""
+        number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else -1
+        statement = (
+            select(*(_alerts.c[name] for name in _ALERT))
+            .where((_alerts.c.fingerprint == wanted) | (_alerts.c.id == number))
+            .order_by(_alerts.c.starts_at.desc())
+            .limit(1)
+        )
+        async with self._database.read() as connection:
+            row = (await connection.execute(statement)).first()
+            return dict(zip(_ALERT, row, strict=True)) if row is not None else None

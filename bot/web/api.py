@@ -11,9 +11,12 @@ from aiohttp import web
 
 from bot.enrich import answers
 from bot.enrich.answers import Query, iso
+from bot.enrich.cause_answer import causes
+from bot.enrich.causes.ranking import rank
 from bot.enrich.changes_between import EdgeChange
 from bot.enrich.coverage import coverage, coverage_json
 from bot.enrich.graph_answer import graph, map_coverage
+from bot.enrich.live_situation import situation
 from bot.enrich.paging import page
 from bot.enrich.view import MapView
 from bot.errors import BadRequest, NotFound
@@ -25,6 +28,7 @@ from bot.web.auth import Gate
 from bot.web.problem import json_response
 
 _DAY = 86_400.0
+_STILL_IN_MEMORY = 900.0  # of the hour in memory, the most that may lie after the moment asked about
 _TIMES = ("opened_at", "updated_at", "resolved_at", "starts_at", "ends_at", "at")
 
 
@@ -40,7 +44,7 @@ class Api:
     def routes(self) -> list[web.RouteDef]:
         """This room's part of the route table."""
         handlers = {
-            "services": self.services, "service": self.service, "dependents": self.dependents,
+            "services": self.services, "service": self.service, "dependents": self.dependents, "causes": self.causes,
             "dependencies": self.dependencies, "path": self.path, "graph": self.graph, "coverage": self.coverage,
             "diff": self.diff, "digest": self.digest, "incidents": self.incidents, "incident": self.incident,
             "openapi": self.openapi,
@@ -59,8 +63,17 @@ class Api:
 
     async def dependents(self, request: web.Request) -> web.Response:
         """Who needs it: the blast radius, ranked."""
-        _, query, view, now = await self._asked(request, "dependents")
-        return await self._made(view, lambda: answers.dependents(view, _id(view, request.match_info["id"]), now, query))
+        given, query, view, now = await self._asked(request, "dependents")
+        others = [_id(view, one) for one in _listed(given, "service")]
+        identifier = _id(view, request.match_info["id"])
+        return await self._made(view, lambda: answers.dependents(view, identifier, now, query, others))
+
+    async def causes(self, request: web.Request) -> web.Response:
+        """Likely causes of its trouble, ranked, with evidence."""
+        given, query = self._given(request, "causes")
+        return json_response(
+            await why(self._view, self._history, self._incidents, request.match_info["id"], given, query.limit)
+        )
 
     async def dependencies(self, request: web.Request) -> web.Response:
         """What it needs."""
@@ -159,6 +172,32 @@ class Api:
         if since >= until:
             raise BadRequest("from has to lie before to")
         return given, query, await self._history.between(since, until), until
+
+
+async def why(
+    view: MapView, history: History, incidents: IncidentReader, name: str, given: Mapping[str, str], limit: int
+) -> dict[str, Any]:
+    """Likely causes of trouble at the service called `name`: now, `at` a moment, or when the `alert` began that has this
+    number or fingerprint (which then says what it is about, and whose it is where `name` is "").
+
+    Raises BadRequest for a parameter that is wrong, NotFound for a service or an alert that is not there.
+    """
+    now = time.time()
+    at, about = parameters.moment(given, "at", now), given.get("about", "")
+    if wanted := given.get("alert", ""):
+        alert = await incidents.alert(wanted)
+        if alert is None:
+            raise NotFound(f"no alert {wanted[:80]!r}")
+        at, about = at or alert["starts_at"], about or alert["title"]
+        name = name or alert["service"] or alert["named"]
+    live = at is None or at > now - _STILL_IN_MEMORY
+    moment = now if at is None else at
+    shown = view if live else await history.at(moment)
+    usual = await history.at(moment - _DAY)
+    service = _id(shown, name)
+    # The map belongs to the event loop, what is read off it to nobody: the thinking is done in a thread.
+    found = await asyncio.to_thread(rank, situation(shown, service, moment, about, usual, now if live else moment))
+    return causes(shown, service, moment, found, limit)
 
 
 async def changes(

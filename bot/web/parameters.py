@@ -47,10 +47,12 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter("at", "the map as it was then: ISO 8601, `-1h`, or `02:50` (UTC)", _TEXT),
         Parameter("from", "start of a range, as `at`", _TEXT),
         Parameter("to", "end of a range, as `at`", _TEXT),
-        Parameter("service", "services, comma-separated, by id or name", _TEXT),
+        Parameter("service", "services, comma-separated, by id or name; of `dependents`: others that fail with it", _TEXT),
         Parameter("direction", "which way from `service`", {"type": "string", "enum": list(DIRECTIONS)}),
         Parameter("caller", "the service a path begins at; also `from`", _TEXT),
         Parameter("callee", "the service a path ends at; also `to`", _TEXT),
+        Parameter("alert", "an alert's number or fingerprint: the time and the kind of trouble are its own", _TEXT),
+        Parameter("about", "what the trouble is about, as an alert's title or a metric's name says it", _TEXT),
         Parameter("kind", "only changes of this kind", {"type": "string", "enum": ["new", "gone", "changed"]}),
         Parameter("state", "only incidents in this state", {"type": "string", "enum": ["open", "resolved"]}),
     )

@@ -79,7 +79,10 @@ SCHEMAS: dict[str, Schema] = {
     "DependentList": _list(_object({
         "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "share": _MAYBE_NUMBER, "state": {"enum": ["hit", "at_risk"]},
         "tier": _TEXT, "domain": _TEXT, "owner": _OWNER, "asynchronous": _TRUTH, "entry_point": _TRUTH,
-    }), id=_TEXT, hit=_INTEGER, at_risk=_INTEGER, truncated=_TRUTH, total=_INTEGER),
+    }), id=_TEXT, hit=_INTEGER, at_risk=_INTEGER, truncated=_TRUTH, total=_INTEGER, owners=_many(_object({
+        "owner": _OWNER, "services": _INTEGER})), **{"with": _many(_TEXT)}),
+    "CauseList": _list(_object({"id": _TEXT, "p": _SHARE, "evidence": _many(_TEXT)}), id=_TEXT, at=_MOMENT, total=_INTEGER,
+        named=_MAYBE_TEXT, why_none=_TEXT, ruled_out=_many(_TEXT), unknown=_many(_TEXT)),
     "DependencyList": _list(_object({
         "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "state": {"enum": ["ok", "failing"]}, "kind": _TEXT,
     }), id=_TEXT, truncated=_TRUTH, total=_INTEGER),

@@ -1,97 +1,34 @@
-"""The terminal's door. Exit 0: fine; 1: the answer is "no" or unhealthy; 2: wrong use or wrong settings."""
+"""Commands that answer: one service, one trace, what changed, what to mend."""
 
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import json
-import signal
-import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar
+from typing import Annotated
 from urllib.parse import quote
 
 import typer
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from bot import __version__, app, config, demo, logs
+from bot import app, config
+from bot.cli.terminal import Answer, AsJson, Token, Url, ask, cli, out, say
 from bot.client import Client
 from bot.enrich import answers
 from bot.enrich.answers import Query
 from bot.enrich.overlay import overlay
-from bot.errors import BotError, ConfigError, NotFound
-from bot.feed import Feeder
+from bot.errors import ConfigError, NotFound
 from bot.history import History
 from bot.slack import answers as views
 from bot.slack.console import plain
-from bot.storage.database import Database
 from bot.storage.history_store import HistoryStore
+from bot.storage.incident_reader import IncidentReader
 from bot.telemetry import trace_file
 from bot.web import parameters
-from bot.web.api import changes
+from bot.web.api import changes, why
 from bot.web.status import Parts, examine
-
-Answer = dict[str, Any]
-T = TypeVar("T")
-
-cli = typer.Typer(
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    help="A live map of which service calls which, read against every alert.",
-)
-database_commands = typer.Typer(no_args_is_help=True, help="Look after the database.")
-cli.add_typer(database_commands, name="db")
-
-AsJson = Annotated[bool, typer.Option("--json", help="Print the answer as JSON.")]
-Url = Annotated[
-    str,
-    typer.Option(envvar="TOPOLOGY_BOT_URL", help="Ask the running bot at this URL; without it the database is read."),
-]
-Token = Annotated[str, typer.Option(envvar="TOPOLOGY_BOT_TOKEN", help="Bearer token for the running bot.")]
-
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False, soft_wrap=True)
-
-
-@cli.command()
-def serve(as_json: AsJson = False) -> None:
-    """Run the bot until it is told to stop (SIGTERM or Ctrl-C). With --json, say what it listens on as JSON."""
-    settings = config.load()
-    logs.configure(settings.log_format, settings.log_level)
-
-    async def run() -> None:
-        stop = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stop.set)
-        async with app.running(settings, lambda text: out.print(escape(text))) as bot:
-            say({"url": bot.url, "version": __version__}, as_json, f"topology-bot {__version__} listens on {bot.url}")
-            await stop.wait()
-
-    asyncio.run(run())
-
-
-@cli.command(name="demo")
-def run_demo(
-    once: Annotated[
-        bool, typer.Option("--once", help="End after the message was posted: exit 0 if it was, 1 if not.")
-    ] = False,
-    as_json: AsJson = False,
-) -> None:
-    """Play a small shop through the real doors, break one dependency, and show the message an alert becomes."""
-
-    def echo(text: str) -> None:
-        if not as_json:
-            out.print(escape(text))
-
-    posted = asyncio.run(demo.run(once=once, echo=echo))
-    if as_json:
-        print(json.dumps(posted))
-    raise typer.Exit(0 if posted["posted"] else 1)
 
 
 @cli.command()
@@ -158,11 +95,112 @@ def diff(
     raise typer.Exit(0 if answer["total"] else 1)
 
 
-def _overlaid(path: str, url: str, token: str) -> Answer:
+@cli.command()
+def causes(
+    service: Annotated[
+        str, typer.Argument(help="The service in trouble; with --alert, its own unless you say one.")
+    ] = "",
+    at: Annotated[str, typer.Option(help="As it was then: ISO 8601, `-1h`, or `02:50` (UTC).")] = "",
+    alert: Annotated[str, typer.Option(help="Of the alert with this number or fingerprint.")] = "",
+    about: Annotated[str, typer.Option(help="What it is about, as an alert's title or a metric's name says it.")] = "",
+    url: Url = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """Where trouble at a service likely comes from, with evidence. Exit 1 where no cause is likely enough to be named."""
+    if not service and not alert:
+        raise ConfigError("say a service, or --alert ID")
+    given = {name: text for name, text in {"at": at, "alert": alert, "about": about}.items() if text}
+
+    async def read(parts: Parts) -> Answer:
+        return await why(parts.view, _history(parts), IncidentReader(parts.database), service, given, 10)
+
+    if url and not service:
+        service = _of_alert(url, token, alert)
+    answer = ask(url, token, f"/api/v1/services/{quote(service, safe='')}/causes", read, given)
+    lines = [f"{answer['id']}: {answer['why_none'] or 'likely cause ' + answer['named']}"]
+    for item in answer["items"][:5]:
+        lines.append(f"  {100 * item['p']:3.0f}% {item['id']}")
+        lines += [f"       {sentence}" for sentence in item["evidence"]]
+    for name in ("ruled_out", "unknown"):
+        if answer[name]:
+            lines.append(f"{name.replace('_', ' ')}: {', '.join(answer[name][:10])}")
+    say(answer, as_json, "\n".join(lines))
+    raise typer.Exit(0 if answer["named"] else 1)
+
+
+@cli.command()
+def blast(
+    services: Annotated[
+        list[str], typer.Argument(help="The service that fails, or several that are taken down together.")
+    ],
+    at: Annotated[str, typer.Option(help="As it was then: ISO 8601, `-1h`, or `02:50` (UTC).")] = "",
+    url: Url = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """Who needs these services: hit now, at risk, and whom to tell. Exit 1 where nobody does."""
+    first, others = services[0], services[1:]
+    given = {name: text for name, text in {"at": at, "service": ",".join(others)}.items() if text}
+
+    async def read(parts: Parts) -> Answer:
+        now = time.time()
+        moment = parameters.moment(given, "at", now)
+        view = parts.view if moment is None else await _history(parts).at(moment)
+        ids = [view.graph.names.resolve(one) for one in services]
+        return answers.dependents(view, ids[0], moment or now, Query(), ids[1:])
+
+    answer = ask(url, token, f"/api/v1/services/{quote(first, safe='')}/dependents", read, given)
+    together = " and ".join([answer["id"], *answer["with"]])
+    lines = [f"{together}: {answer['total']} dependents, {answer['hit']} hit now, {answer['at_risk']} at risk"]
+    for item in answer["items"]:
+        share = "unknown share" if item["share"] is None else f"{100 * item['share']:.0f}% of its requests"
+        owner = f"  {item['owner']['label']}" if item["owner"] else ""
+        marks = ", ".join(
+            filter(None, [item["state"].replace("_", " "), item["why"], "entry point" * item["entry_point"]])
+        )
+        lines.append(f"  {item['id']}: {marks}, {item['hops']} hops, {share}{owner}")
+    if answer["owners"]:
+        lines.append("tell: " + ", ".join(f"{one['owner']['label']} ({one['services']})" for one in answer["owners"]))
+    say(answer, as_json, "\n".join(lines))
+    raise typer.Exit(0 if answer["total"] else 1)
+
+
+@cli.command()
+def path(
+    caller: Annotated[str, typer.Argument(help="The service that calls.")],
+    callee: Annotated[str, typer.Argument(help="The service that is needed.")],
+    url: Url = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """By which calls one service reaches another, the shortest first. Exit 1 where there is no way."""
+
+    async def read(parts: Parts) -> Answer:
+        resolve = parts.view.graph.names.resolve
+        return answers.path(parts.view, resolve(caller), resolve(callee), time.time(), Query())
+
+    answer = ask(url, token, "/api/v1/path", read, {"from": caller, "to": callee})
+    found = [" → ".join(item["path"]) for item in answer["items"]]
+    say(answer, as_json, "\n".join(found) or f"no calls lead from {answer['from']} to {answer['to']}")
+    raise typer.Exit(0 if found else 1)
+
+
+def _of_alert(url: str, token: str, wanted: str) -> str:
+    """The service of an alert, by asking the bot for its incidents."""
+    client = Client(url, token)
+    for incident in client.get("/api/v1/incidents", {"limit": "100"})["items"]:
+        for alert in client.get(f"/api/v1/incidents/{incident['id']}")["alerts"]:
+            if wanted in (alert["fingerprint"], str(alert["id"])):
+                return str(alert["service"] or alert["named"])
+    raise NotFound(f"no alert {wanted[:80]!r} in the last 100 incidents")
+
+
+def _overlaid(file: str, url: str, token: str) -> Answer:
     try:
-        body = Path(path).read_bytes()
+        body = Path(file).read_bytes()
     except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from None
     if url:
         return Client(url, token).post("/api/v1/overlay", body)
 
@@ -230,94 +268,3 @@ def _print_doctor(found: Answer) -> None:
         out.print(f"[bold red]✗[/] {escape(problem)}")
     if found["ok"]:
         out.print("[bold green]✓[/] nothing to mend")
-
-
-@cli.command()
-def ingest(
-    files: Annotated[list[str], typer.Argument(help="Files to send, gzip allowed; `-` is standard input.")],
-    record_format: Annotated[
-        str,
-        typer.Option(
-            "--format",
-            help="`identities`, or a format of flow records: `flows`, `hubble`, `vpc`, `goflow2`, `gcp`, `azure`.",
-        ),
-    ] = "flows",
-    url: Url = "",
-    token: Token = "",
-    as_json: AsJson = False,
-) -> None:
-    """Send flow or identity records from files to the running bot. Exit 1 where some were refused."""
-    feeder = Feeder(url or f"http://{config.load().listen}", token)
-    refused = 0
-    for file in files:
-        fed = feeder.feed(file, record_format)
-        refused += fed.rejected
-        ignored = "".join(f", {count} ignored ({reason})" for reason, count in sorted(fed.ignored.items()))
-        lines = [f"{file}: {fed.accepted} accepted, {fed.rejected} refused{ignored}"]
-        lines += [f"  line {error['line']}: {error['why']}" for error in fed.errors[:10]]
-        say({"file": file} | dataclasses.asdict(fed), as_json, "\n".join(lines))
-    raise typer.Exit(1 if refused else 0)
-
-
-@database_commands.command()
-def upgrade(as_json: AsJson = False) -> None:
-    """Bring the database's tables to this version. `serve` does it by itself."""
-
-    async def run() -> str:
-        database = Database(config.load().database_url.get_secret_value())
-        try:
-            return await database.upgrade()
-        finally:
-            await database.close()
-
-    version = asyncio.run(run())
-    say({"version": version}, as_json, f"the database is at version {version}")
-
-
-@cli.callback(invoke_without_command=True)
-def root(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
-    """A live map of which service calls which, read against every alert."""
-    if version:
-        print(__version__)
-        raise typer.Exit
-
-
-def ask(
-    url: str,
-    token: str,
-    path: str,
-    read: Callable[[Parts], Awaitable[T]],
-    given: Mapping[str, str] | None = None,
-) -> Any:
-    """An answer from the running bot at `url`, or else from the database, opened read-only."""
-    if url:
-        return Client(url, token).get(path, given)
-
-    async def offline() -> T:
-        async with app.reading(config.load()) as parts:
-            return await read(parts)
-
-    return asyncio.run(offline())
-
-
-def say(answer: Answer, as_json: bool, text: str) -> None:
-    """Print an answer for a program or for a person."""
-    if as_json:
-        print(json.dumps(answer))
-    else:
-        out.print(escape(text))
-
-
-def main() -> NoReturn:
-    """The `topology-bot` command."""
-    try:
-        cli()
-    except ConfigError as error:
-        err.print(f"[bold red]✗[/] {escape(str(error))}")
-        sys.exit(2)
-    except BotError as error:
-        err.print(f"[bold red]✗[/] {escape(str(error))}")
-        sys.exit(1)
-    except KeyboardInterrupt:
-        sys.exit(130)
-    sys.exit(0)

@@ -1,0 +1,1 @@
+"""Likely causes: from numbers, events and the map to ranked candidates with evidence. Pure; see `ranking`."""

@@ -1,0 +1,171 @@
+"""An alert's situation as the map knows it: its dependencies, minute by minute for the last hour, alerts and changes.
+
+Comes in: a `MapView`, live or of the past, and perhaps one of a day before, for what is usual at this hour. Goes out: a
+`Situation` in terms of `requests` a minute, `error_ratio`, `latency_mean_ms` and `latency_p95_ms`. What is lost:
+dependencies beyond the nearest few hundred, and the minute under way where only whole minutes can be compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from bot.enrich.causes.metric_kinds import TABLE, Family
+from bot.enrich.causes.situation import EdgeKey, Event, Measured, Points, Situation
+from bot.enrich.view import MapView
+from bot.graph.walk import dependencies, dependents
+from bot.layers.windows import minute_of
+from bot.model import WINDOW_SECONDS, Layer, Tally
+
+MAX_DEPENDENCIES = 400
+MAX_CALLERS = 100
+SPAN_SECONDS = 3_600.0
+_DAY = 86_400.0
+_COUNTING = (Layer.IPC, Layer.TRACE)
+_PRIOR_CALLS = 3.0  # so that one failed call among two is no outage
+_FEW_CALLS = 3.0
+_LEVEL_MINUTES = 3.0
+_NEW_SECONDS = 3_600.0
+_ABOUT = {Family.ERRORS: "error_ratio", Family.LATENCY: "latency_mean_ms", Family.TRAFFIC: "requests"}
+
+_Minutes = Sequence[tuple[int, Tally]]
+
+
+def situation(
+    view: MapView, service: str, at: float, about: str = "", usual: MapView | None = None, until: float | None = None
+) -> Situation:
+    """What surrounds an alert on `service` at `at` (epoch s), up to `until` where that is later. `about` is the alert's title
+    or metric, which may say what kind of trouble it is; `usual` the map a day before."""
+    now = at if until is None else max(at, until)
+    below = dependencies(view.graph, [service], limit=MAX_DEPENDENCIES).found
+    above = dependents(view.graph, [service], 1, limit=MAX_CALLERS).found
+    services = sorted({service, *below, *above})
+    known = set(services)
+    callees = {one: sorted(known.intersection(view.graph.shown_callees(one))) for one in services}
+    layer = _layer(view, services)
+    metric = _ABOUT.get(TABLE.kind(about).family, "") if about else ""
+    return Situation(
+        service, metric, at, services, {one: those for one, those in callees.items() if those},
+        _measured(view, services, layer, now, usual), _edges(view, callees, layer, now),
+        (*_alerts(view, service, known), *_new_edges(view, callees, at)),
+    )  # fmt: skip
+
+
+def _layer(view: MapView, services: Sequence[str]) -> Layer | None:
+    """The layer that counts these services' calls best: metrics count every call, traces a sample of them."""
+    for layer in _COUNTING:
+        windows = view.windows.get(layer)
+        if windows is not None and any(windows.served(one) > 0 for one in services):
+            return layer
+    return None
+
+
+def _measured(
+    view: MapView, services: Sequence[str], layer: Layer | None, at: float, usual: MapView | None
+) -> Mapping[str, Sequence[Measured]]:
+    now = {one: _inward(view, one, layer, at) for one in services}
+    then = {one: _inward(usual, one, layer, at - _DAY) for one in services} if usual is not None else {}
+    open_minute = minute_of(at)
+    heard = _heard(now.values())
+    heard_then = _heard(then.values())
+    found = {}
+    for one, minutes in now.items():
+        before = then.get(one, ())
+        if not minutes and not before:
+            continue
+        found[one] = [
+            Measured("error_ratio", _failed(minutes), _failed(before), _one_failure(minutes)),
+            Measured("latency_mean_ms", _means(minutes), _means(before)),
+            Measured("latency_p95_ms", _quantiles(minutes), _quantiles(before)),
+            Measured("requests", _requests(minutes, heard - {open_minute}), _requests(before, heard_then)),
+        ]
+    return found
+
+
+def _inward(view: MapView, service: str, layer: Layer | None, at: float) -> _Minutes:
+    windows = view.windows.get(layer) if layer is not None else None
+    if windows is None:
+        return ()
+    since = minute_of(at) - SPAN_SECONDS
+    return [(minute, tally) for minute, tally in windows.minutes_inward(service, since, at) if tally.calls > 0]
+
+
+def _edges(
+    view: MapView, callees: Mapping[str, Sequence[str]], layer: Layer | None, at: float
+) -> Mapping[EdgeKey, Sequence[Measured]]:
+    windows = view.windows.get(layer) if layer is not None else None
+    if windows is None:
+        return {}
+    found = {}
+    for caller, those in callees.items():
+        for callee in those:
+            minutes = windows.minutes((caller, callee), minute_of(at) - SPAN_SECONDS, minute_of(at))
+            if minutes:
+                found[caller, callee] = [Measured("calls", [(float(minute), tally.calls) for minute, tally in minutes])]
+    return found
+
+
+def _heard(series: Iterable[_Minutes]) -> set[int]:
+    """Minutes in which anybody reported: silence counts only where peers still speak."""
+    return {minute for minutes in series for minute, _ in minutes}
+
+
+def _requests(minutes: _Minutes, heard: set[int]) -> Points:
+    if not minutes:
+        return ()
+    counted, first = dict(minutes), minutes[0][0]
+    return [
+        (float(minute), counted[minute].calls if minute in counted else 0.0)
+        for minute in sorted(heard)
+        if minute >= first
+    ]
+
+
+def _failed(minutes: _Minutes) -> Points:
+    return [(float(minute), tally.errors / (tally.calls + _PRIOR_CALLS)) for minute, tally in minutes]
+
+
+def _one_failure(minutes: _Minutes) -> float:
+    """What a single failure does to the share of failures over a few minutes."""
+    calls = sum(tally.calls for _, tally in minutes) / max(1, len(minutes))
+    return 1.0 / (_LEVEL_MINUTES * calls + _PRIOR_CALLS)
+
+
+def _means(minutes: _Minutes) -> Points:
+    """Mean latency in ms; minutes of few calls are drawn towards the mean of all."""
+    timed = [(minute, sum(tally.histogram), tally.latency_us / 1_000.0) for minute, tally in minutes]
+    calls, total = sum(count for _, count, _ in timed), sum(spent for _, _, spent in timed)
+    if calls <= 0:
+        return ()
+    level = total / calls
+    return [
+        (float(minute), (spent + _FEW_CALLS * level) / (count + _FEW_CALLS))
+        for minute, count, spent in timed
+        if count > 0
+    ]
+
+
+def _quantiles(minutes: _Minutes) -> Points:
+    each = ((minute, tally.quantile_ms(0.95)) for minute, tally in minutes)
+    return [(float(minute), value) for minute, value in each if value is not None]
+
+
+def _alerts(view: MapView, service: str, known: set[str]) -> Iterable[Event]:
+    return (
+        Event("alert", one, f"firing since {since:.0f}", since)
+        for one, since in sorted(view.firing.items())
+        if one in known and one != service
+    )
+
+
+def _new_edges(view: MapView, callees: Mapping[str, Sequence[str]], at: float) -> Iterable[Event]:
+    """Edges of the last hour, on a map that is older than that: the caller has changed."""
+    first = {
+        (caller, callee): min(seen.first_seen for seen in view.graph.layers(caller, callee).values())
+        for caller, those in callees.items()
+        for callee in those
+    }
+    if not first or min(first.values()) > at - 2 * _NEW_SECONDS:
+        return
+    for (caller, callee), since in sorted(first.items()):
+        if at - _NEW_SECONDS <= since <= at + WINDOW_SECONDS:
+            yield Event("change", caller, f"calls {callee} since then, and did not before", since)

@@ -1,0 +1,1 @@
+"""How good the answers are: labelled cases, plain methods to beat, and what became of predictions."""
