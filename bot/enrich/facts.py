@@ -8,6 +8,7 @@ from itertools import islice
 from typing import Any
 
 from bot.enrich.blast import blast_radius
+from bot.enrich.causes.ranking import Verdict
 from bot.enrich.coverage import coverage
 from bot.enrich.health import edge_rates, service_rates
 from bot.enrich.owners import ownership
@@ -19,6 +20,7 @@ RADIUS_LIMIT = 2_000
 
 _LISTED = 10
 _OWNERS_LISTED = 4
+_REASONS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +54,19 @@ class FailingCall:
 
 
 @dataclass(frozen=True, slots=True)
+class CauseFacts:
+    """The likely cause of the first service's trouble: who (p from 0 to 1, with the evidence in words), or why nobody is
+    named; who needs no looking at, and who cannot be judged."""
+
+    service: str = ""
+    p: float = 0.0
+    evidence: tuple[str, ...] = ()
+    why_none: str = ""
+    ruled_out: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class MapFacts:
     """What the map says about the incident's services at `as_of` (epoch s)."""
 
@@ -70,6 +85,14 @@ class MapFacts:
     layers: dict[str, float] = field(default_factory=dict)
     runbook: str = ""
     truncated: bool = False
+    cause: CauseFacts | None = None
+
+
+def cause_facts(found: Verdict) -> CauseFacts:
+    """What a message says of a verdict."""
+    named = found.named
+    said = (named.service, round(named.p, 2), named.sentences[:_REASONS]) if named is not None else ("", 0.0, ())
+    return CauseFacts(*said, found.why_none, found.ruled_out[:_LISTED], found.unknown[:_LISTED])
 
 
 def read_map(
@@ -78,8 +101,10 @@ def read_map(
     unknown: Mapping[str, tuple[str, ...]],
     now: float,
     onset: float | None = None,
+    cause: CauseFacts | None = None,
 ) -> MapFacts:
-    """The map's answer for the failing `services` (ids on the map); `unknown` are names it has not, with the closest it has."""
+    """The map's answer for the failing `services` (ids on the map); `unknown` are names it has not, with the closest it has;
+    `cause` is what was thought out before."""
     known = [service for service in services if service in view.graph]
     radius = blast_radius(view, known, now, limit=RADIUS_LIMIT)
     around = coverage(view, [*known, *radius.ranked], now)
@@ -97,14 +122,19 @@ def read_map(
         at_risk_count=len(radius.at_risk),
         entry_points=tuple(islice((one for one in radius.ranked if view.is_entry_point(one)), _LISTED)),
         failing_calls=calls,
-        owners=_owners(view, [*known, *dict.fromkeys(call.callee for call in calls), *unknown]),
+        owners=_owners(view, list(dict.fromkeys([*known, *_cause(cause), *(call.callee for call in calls), *unknown]))),
         reporting=around.reporting,
         reporters=around.services,
         silent=around.silent,
         layers=around.layers,
         runbook=first.runbook if first else "",
         truncated=radius.truncated,
+        cause=cause,
     )
+
+
+def _cause(cause: CauseFacts | None) -> tuple[str, ...]:
+    return (cause.service,) if cause is not None and cause.service else ()
 
 
 def _failing(view: MapView, service: str, now: float, onset: float | None) -> FailingService:

@@ -60,6 +60,8 @@ def message_action(before: Mapping[str, Any] | None, after: IncidentFacts) -> tu
         return "edit", "who is hit changed"
     if was.get("at_risk_count") != new.get("at_risk_count"):
         return "edit", "who is at risk changed"
+    if (was.get("cause") or {}).get("service", "") != (new.get("cause") or {}).get("service", ""):
+        return "edit", "the likely cause changed"
     return "leave", "nothing a reader would miss changed"
 
 

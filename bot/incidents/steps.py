@@ -6,11 +6,14 @@ step that is not `essential` may fail: the alert then goes on plain, and the mes
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 
 from bot import names
-from bot.enrich.facts import IncidentFacts, SourceCount, read_map
+from bot.enrich.causes.ranking import rank
+from bot.enrich.facts import CauseFacts, IncidentFacts, SourceCount, cause_facts, read_map
+from bot.enrich.live_situation import situation
 from bot.enrich.view import MapView
 from bot.errors import BadRequest
 from bot.incidents.case import Case, Found, key_of
@@ -127,8 +130,24 @@ class AlertPath:
         """Read the alert against the map."""
         services, unknown = _concerned(case)
         onset = min(stored.alert.starts_at for stored in case.members)
-        case.map = read_map(self.view, services, unknown, case.now, onset)
+        cause = await self._cause(case, services, onset)
+        case.map = read_map(self.view, services, unknown, case.now, onset, cause)
         return None
+
+    async def _cause(self, case: Case, services: list[str], onset: float) -> CauseFacts | None:
+        """Where the first service's trouble likely comes from. Read off the map here, thought out in a thread."""
+        known = [service for service in services if service in self.view.graph]
+        if not known or not any(stored.alert.status is not AlertStatus.RESOLVED for stored in case.members):
+            return None
+        about = next((stored.alert.title for stored in case.members if stored.service == known[0]), "")
+        verdict = await asyncio.to_thread(rank, situation(self.view, known[0], onset, about, until=case.now))
+        found = cause_facts(verdict)
+        case.decided(
+            "causes",
+            f"named {found.service}" if found.service else "named nobody",
+            found.why_none or "; ".join(found.evidence),
+        )
+        return found
 
     async def decide(self, case: Case) -> str | None:
         """Gather the facts and decide whether a reader needs to see them."""

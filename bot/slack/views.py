@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from bot import words
-from bot.enrich.facts import FailingCall, FailingService, IncidentFacts, MapFacts
+from bot.enrich.facts import CauseFacts, FailingCall, FailingService, IncidentFacts, MapFacts
 from bot.model import Alert, Message
 from bot.moments import age
 from bot.slack.budget import fit
@@ -24,6 +24,7 @@ OPEN_LINK = "open_link"
 
 _SOURCES = {"alertmanager": "Alertmanager", "pagerduty": "PagerDuty"}
 _STATE_SIGNS = {"open": "🔴", "acknowledged": "🟠", "resolved": "✅"}
+_REASON_LENGTH = 160
 _NAMES_SHOWN = 3
 _SAME_DAY_SECONDS = 12 * 3_600.0
 
@@ -86,7 +87,15 @@ def _headline(facts: IncidentFacts) -> str:
         return f"{sign} {who} recovered"
     verb = "are" if more else "is"
     tail = " · acknowledged" if facts.state == "acknowledged" else ""
-    return f"{sign} {who} {verb} failing{tail}"
+    return f"{sign} {who} {verb} failing{tail}{_cause(facts)}"
+
+
+def _cause(facts: IncidentFacts) -> str:
+    cause = facts.map.cause if facts.map else None
+    if cause is None or not cause.service:
+        return ""
+    who = "itself" if cause.service == facts.services[0] else f"*{escape(cause.service)}*"
+    return f" · likely cause: {who} ({100 * cause.p:.0f}%)"
 
 
 def _scope(facts: IncidentFacts) -> str:
@@ -128,11 +137,27 @@ def _reading(facts: IncidentFacts) -> list[str]:
     lines += [_unknown(service) for service in found.services if not service.known]
     if any(service.known for service in found.services):
         lines.append(_radius(found))
+    lines += _why(found.cause)
     if found.failing_calls:
         lines.append("*Failing calls*: " + " · ".join(_call(call) for call in found.failing_calls[:_NAMES_SHOWN]))
     if found.owners:
         lines.append("*Owners*: " + " · ".join(_owner(*owner) for owner in found.owners))
     return lines
+
+
+def _why(cause: CauseFacts | None) -> list[str]:
+    """What speaks for the likely cause, or why none is named; who needs no looking at."""
+    if cause is None:
+        return []
+    lines = []
+    if cause.service and cause.evidence:
+        reasons = " · ".join(escape(truncate(sentence, _REASON_LENGTH)) for sentence in cause.evidence)
+        lines.append(f"*Why {escape(cause.service)}*: {reasons}")
+    elif cause.why_none:
+        lines.append(f"*Likely cause*: none stands out: {escape(truncate(cause.why_none, _REASON_LENGTH))}")
+    judged = (("Ruled out", cause.ruled_out), ("Unknown", cause.unknown))
+    named = [f"*{what}*{_listed(names, len(names))}" for what, names in judged if names]
+    return [*lines, "    ".join(named)] if named else lines
 
 
 def _radius(found: MapFacts) -> str:

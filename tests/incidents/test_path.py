@@ -67,7 +67,10 @@ async def test_the_message_says_what_fails_how_badly_who_is_hit_and_who_owns_it(
         text = await message(running)
 
     lines = text.splitlines()
-    assert lines[0] == "🔴 *payments* is failing"
+    assert lines[0].startswith("🔴 *payments* is failing · likely cause: *ledger* (")
+    assert "*Why ledger*: " in text
+    assert "not explained by what it calls" in text
+    assert "ledger: no owner known" in text
     assert lines[1].startswith("errors 100% (was 0%) · since ")
     assert "Alertmanager ×1 · prod · critical" in lines[1]
     assert "*Hit now* 2 of 2: " in text
@@ -84,6 +87,8 @@ async def test_a_healthy_caller_is_at_risk_and_not_hit(tmp_path: Path) -> None:
 
     assert "*Hit now* 0 of 2" in text
     assert "*At risk* 2: " in text
+    assert "*Likely cause*: none stands out: nothing around payments is clearly unusual" in text
+    assert "*Ruled out*: ledger" in text
 
 
 async def test_an_alias_finds_the_service(tmp_path: Path) -> None:
@@ -243,7 +248,13 @@ async def test_every_decision_is_stored_with_its_reason(tmp_path: Path) -> None:
         decisions = await running.alerts.decisions(1)
 
     made = [(one.step, one.verdict) for one in decisions]
-    assert made == [("dedupe", "new"), ("find service", "payments"), ("correlate", "new"), ("decide", "post")]
+    assert made == [
+        ("dedupe", "new"),
+        ("find service", "payments"),
+        ("correlate", "new"),
+        ("causes", "named ledger"),
+        ("decide", "post"),
+    ]
     assert all(one.reason for one in decisions)
 
 

@@ -27,6 +27,7 @@ _LONG_BEFORE = 10
 _SMALLER_COUNTS = 0.75
 _FEW_BEFORE = 4.0
 _MOST = 1e6
+_MOST_VALUE = 1e15  # sums and differences of these are still exact enough, and never overflow
 _QUIET = 0.1
 _FEW = 1.5
 
@@ -98,7 +99,7 @@ def _clean(points: Points) -> tuple[Floats, Floats]:
         empty = np.empty(0)
         return empty, empty
     array = np.asarray(points[-_MOST_POINTS:], dtype=np.float64).reshape(-1, 2)
-    array = array[np.isfinite(array).all(axis=1)]
+    array = np.clip(array[np.isfinite(array).all(axis=1)], -_MOST_VALUE, _MOST_VALUE)
     if len(array) > 1 and (np.diff(array[:, 0]) < 0).any():
         array = array[np.argsort(array[:, 0], kind="stable")]
     return array[:, 0], array[:, 1]

@@ -98,7 +98,8 @@ class _Work:
         self._give_gaps(result, edges)
         if self._family is Family.ERRORS:
             self._suspect_the_blind(result)
-        self._follow_surges(result)
+        else:  # of failures a surge is as often the consequence: callers try again
+            self._follow_surges(result)
         result.largest = max(
             (max(one.total * one.strength, one.own) for one in result.by_service.values()), default=0.0
         )
