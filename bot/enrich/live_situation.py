@@ -41,29 +41,20 @@ def situation(
     services = sorted({service, *below, *above})
     known = set(services)
     callees = {one: sorted(known.intersection(view.graph.shown_callees(one))) for one in services}
-    layer = _layer(view, services)
     metric = _ABOUT.get(TABLE.kind(about).family, "") if about else ""
     return Situation(
         service, metric, at, services, {one: those for one, those in callees.items() if those},
-        _measured(view, services, layer, now, usual), _edges(view, callees, layer, now),
+        _measured(view, services, now, usual), _edges(view, callees, now),
         (*_alerts(view, service, known), *_new_edges(view, callees, at)),
     )  # fmt: skip
 
 
-def _layer(view: MapView, services: Sequence[str]) -> Layer | None:
-    """The layer that counts these services' calls best: metrics count every call, traces a sample of them."""
-    for layer in _COUNTING:
-        windows = view.windows.get(layer)
-        if windows is not None and any(windows.served(one) > 0 for one in services):
-            return layer
-    return None
-
-
 def _measured(
-    view: MapView, services: Sequence[str], layer: Layer | None, at: float, usual: MapView | None
+    view: MapView, services: Sequence[str], at: float, usual: MapView | None
 ) -> Mapping[str, Sequence[Measured]]:
-    now = {one: _inward(view, one, layer, at) for one in services}
-    then = {one: _inward(usual, one, layer, at - _DAY) for one in services} if usual is not None else {}
+    counted = {one: _counting(view, service=one) for one in services}
+    now = {one: _inward(view, one, layer, at) for one, layer in counted.items()}
+    then = {one: _inward(usual, one, layer, at - _DAY) for one, layer in counted.items()} if usual is not None else {}
     open_minute = minute_of(at)
     heard = _heard(now.values())
     heard_then = _heard(then.values())
@@ -81,6 +72,15 @@ def _measured(
     return found
 
 
+def _counting(view: MapView, service: str = "", edge: EdgeKey | None = None) -> Layer | None:
+    """The layer that counts a service's requests, or an edge's calls, best: metrics count every call, traces a sample."""
+    for layer in _COUNTING:
+        windows = view.windows.get(layer)
+        if windows is not None and (windows.calls(edge) if edge is not None else windows.served(service)) > 0:
+            return layer
+    return None
+
+
 def _inward(view: MapView, service: str, layer: Layer | None, at: float) -> _Minutes:
     windows = view.windows.get(layer) if layer is not None else None
     if windows is None:
@@ -89,18 +89,13 @@ def _inward(view: MapView, service: str, layer: Layer | None, at: float) -> _Min
     return [(minute, tally) for minute, tally in windows.minutes_inward(service, since, at) if tally.calls > 0]
 
 
-def _edges(
-    view: MapView, callees: Mapping[str, Sequence[str]], layer: Layer | None, at: float
-) -> Mapping[EdgeKey, Sequence[Measured]]:
-    windows = view.windows.get(layer) if layer is not None else None
-    if windows is None:
-        return {}
-    found = {}
+def _edges(view: MapView, callees: Mapping[str, Sequence[str]], at: float) -> Mapping[EdgeKey, Sequence[Measured]]:
+    since, until, found = minute_of(at) - SPAN_SECONDS, minute_of(at), {}
     for caller, those in callees.items():
-        for callee in those:
-            minutes = windows.minutes((caller, callee), minute_of(at) - SPAN_SECONDS, minute_of(at))
-            if minutes:
-                found[caller, callee] = [Measured("calls", [(float(minute), tally.calls) for minute, tally in minutes])]
+        for edge in ((caller, callee) for callee in those):
+            layer = _counting(view, edge=edge)
+            if layer is not None and (minutes := view.windows[layer].minutes(edge, since, until)):
+                found[edge] = [Measured("calls", [(float(minute), tally.calls) for minute, tally in minutes])]
     return found
 
 

@@ -91,6 +91,7 @@ async def test_once_posts_the_message_and_shows_what_each_layer_counted() -> Non
     text = "\n".join(told)
 
     assert result["posted"]
+    assert "likely cause: payments-db (" in result["text"]
     assert "Hit now 3 of 4: web, checkout, invoices" in result["text"]
     assert "At risk 1: tills" in result["text"]
     assert "Users come in at: web\n" in result["text"]

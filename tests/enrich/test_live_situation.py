@@ -43,7 +43,7 @@ def test_the_cause_is_named_with_its_numbers() -> None:
     assert answer["named"] == "db"
     assert answer["items"][0]["id"] == "db"
     assert answer["items"][0]["p"] > 0.5
-    assert any("fail (usually 0%)" in sentence for sentence in answer["items"][0]["evidence"])
+    assert any("of requests fail (usually 0%)" in sentence for sentence in answer["items"][0]["evidence"])
     assert answer["ruled_out"] == ["login"]
     assert answer["coverage"]["services"] >= 1
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
 from bot.enrich.causes.deviation import Deviation, deviation
 from bot.enrich.causes.metric_kinds import Family, MetricTable, spelled
@@ -35,7 +35,7 @@ class Anomaly:
     rarity: float = 1.0
     outbound: bool = False
     found: Deviation | None = None
-    at: float | None = None
+    ratio: bool = False
 
     @property
     def weight(self) -> float:
@@ -101,10 +101,9 @@ def _measured(service: str, measured: Measured, at: float, table: MetricTable) -
                     measured.name,
                     direction,
                     strength(one.times),
-                    1.0,
-                    kind.outbound,
-                    one,
-                    one.onset,
+                    outbound=kind.outbound,
+                    found=one,
+                    ratio=kind.ratio,
                 )
             )
     return made
@@ -122,19 +121,8 @@ def _events(situation: Situation, table: MetricTable, found: Anomalies) -> list[
             family = Family.LOGS
         else:
             continue
-        one = Anomaly(event.service, family, name, direction, _EVENT_STRENGTH, 1.0, outbound, None, event.at)
-        if event.usual is not None:
-            one = Anomaly(
-                one.service,
-                family,
-                name,
-                direction,
-                _EVENT_STRENGTH / (1.0 + event.usual),
-                1.0,
-                outbound,
-                None,
-                event.at,
-            )
+        telling = _EVENT_STRENGTH / (1.0 + (event.usual or 0.0))  # what happens all the time says little
+        one = Anomaly(event.service, family, name, direction, telling, outbound=outbound)
         seen[event.service, event.kind, name, direction].append(one)
     return [max(same, key=lambda one: one.strength) for same in seen.values()]
 
@@ -162,14 +150,12 @@ def _weighed(one: Anomaly, shared: float, among: int) -> Anomaly:
     if among >= 3:
         others = max(0.0, shared - one.strength)
         rarity = max(_LEAST_RARITY, math.log((among + 1.0) / (others + 1.0)) / math.log(among + 1.0))
-    return Anomaly(
-        one.service, one.family, one.name, one.direction, one.strength, rarity, one.outbound, one.found, one.at
-    )
+    return replace(one, rarity=rarity)
 
 
-def together(found: Mapping[str, float] | list[float]) -> float:
+def together(found: Iterable[float]) -> float:
     """Several weights 0..1 as one: each adds to what the others leave open."""
     left = 1.0
-    for weight in found.values() if isinstance(found, Mapping) else found:
+    for weight in found:
         left *= 1.0 - min(0.95, weight)
     return 1.0 - left

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from bot.enrich.causes import calls
 from bot.enrich.causes.anomalies import Anomalies, Anomaly, together
 from bot.enrich.causes.effects import Effect, Effects, effects
-from bot.enrich.causes.metric_kinds import Family, MetricTable
+from bot.enrich.causes.metric_kinds import Family, MetricTable, spelled
 from bot.enrich.causes.situation import Event, Situation
 
 WEIGHTS: Mapping[str, float] = {
@@ -41,6 +41,7 @@ _WORTH_SAYING = 0.15
 _CHANGE_FADES = 3_600.0
 _AFTER = 120.0
 _LATE_CHANGE = 0.2
+_UNITS = {"_ms": " ms", "_seconds": " s", "_s": " s", "_bytes": " bytes"}
 _CHANGE_UNDATED = 0.7
 _FORGOTTEN = 0.02
 
@@ -216,13 +217,25 @@ def _listing(noticed: Sequence[Anomaly], strength: float) -> str:
 
 
 def numbers(one: Anomaly) -> str:
-    """An anomaly in words: `latency_p95 0.32 (usually 0.025)`."""
+    """An anomaly in words: `latency p95 320 ms (usually 25 ms)`, `20% of requests fail (usually 0.1%)`."""
+    text = spelled(one.name)
     if one.found is None:
-        return f"{one.name} {('falls' if one.direction < 0 else 'rises') if one.direction else 'noticed'}"
+        return f"{text.replace('_', ' ')} {('falls' if one.direction < 0 else 'rises') if one.direction else 'noticed'}"
     now, usual = one.found.now, one.found.usual
-    if one.family is Family.ERRORS and max(abs(now), abs(usual)) <= 1.0:
-        return f"{one.name}: {100 * now:.3g}% fail (usually {100 * usual:.2g}%)"
-    return f"{one.name} {now:.4g} (usually {usual:.4g})"
+    if one.family is Family.ERRORS and one.ratio:
+        return f"{_percent(now)} of requests fail (usually {_percent(usual)})"
+    unit = next((unit for ending, unit in _UNITS.items() if text.endswith(ending)), "")
+    label = text.removesuffix(next((ending for ending in _UNITS if text.endswith(ending)), "")).replace("_", " ")
+    return f"{label} {_short(now)}{unit} (usually {_short(usual)}{unit})"
+
+
+def _percent(share: float) -> str:
+    percent = 100 * share
+    return f"{percent:.0f}%" if percent >= 10 else f"{percent:.2g}%"
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
 def age(seconds: float) -> str:

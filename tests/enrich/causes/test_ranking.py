@@ -115,7 +115,7 @@ def test_errors_are_laid_to_the_deepest_that_fails_by_itself() -> None:
     )
     assert verdict.named is not None
     assert verdict.named.service == "payments-db"
-    assert any("20% fail (usually 0%)" in sentence for sentence in verdict.named.sentences)
+    assert any("20% of requests fail (usually 0%)" in sentence for sentence in verdict.named.sentences)
     assert "login" in verdict.ruled_out
     assert verdict.why_none == ""
 
