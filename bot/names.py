@@ -87,6 +87,15 @@ def _service(name: str, namespace: str, environment: str, kind: Kind) -> Node | 
 _known_service = lru_cache(maxsize=65_536)(_service)
 
 
+def from_id(identifier: str) -> Node | None:
+    """The node of a service somebody names by its full id (`name.namespace@environment`); None where nothing is left of it.
+
+    An id made here comes back as it is. Whatever else is sent becomes one, so that nobody can call himself a pseudo-caller.
+    """
+    name, _, environment = identifier.partition("@")
+    return service(name, "", environment)
+
+
 def from_host(host: str, environment: str = "", kind: Kind | None = None) -> Node | None:
     """The node behind a host name or address a caller dialled; None where it identifies nobody.
 

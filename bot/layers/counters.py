@@ -12,7 +12,6 @@ equal to the time of the sample is a start nobody knows.
 from __future__ import annotations
 
 from collections import Counter, OrderedDict
-from math import isfinite
 from typing import NamedTuple
 
 from bot.telemetry.samples import Sample
@@ -22,6 +21,9 @@ REPLICA_LABELS = frozenset(("prometheus_replica", "__replica__"))
 
 SILENCE_SECONDS = 150.0
 """A replica or process that has said nothing for so long is gone, and another may take over its series."""
+
+MOST = 2.0**53
+"""A counter beyond this cannot count by ones any more; it is somebody's mistake, and would make nonsense of every sum."""
 
 _SAME_START = 5.0  # some work their start out anew each time, from the uptime in whole seconds
 _STEP_BACK = 0.9  # a counter that fell by less than a tenth was looked at by two, and the later look arrived first
@@ -70,7 +72,7 @@ class Counters:
     def grew(self, key: int, replica: int, sample: Sample, now: float) -> Growth | None:
         """What the sample adds to the series `key`, as told by `replica`; None where it is not to be used."""
         value, start = sample.value, sample.start
-        if not isfinite(value) or value < 0:
+        if not 0 <= value < MOST:  # NaN is neither
             self.dropped["sample that is no count"] += 1
             return None
         if start >= sample.at:

@@ -89,8 +89,11 @@ def _named(service: str, known: End) -> End | None:
     """An end the record names itself; an address that is an intermediary's is passed on the way to it."""
     if not service:
         return None
+    node = names.from_id(service)
+    if node is None:
+        return None
     past = known.node.id if known.node is not None and known.between else ""
-    return End(known.node if known.node is not None and known.node.id == service else _node(service), past=past)
+    return End(known.node if known.node is not None and known.node.id == node.id else node, past=past)
 
 
 def _better(wire: End, other: End) -> End:
@@ -104,11 +107,6 @@ def _better(wire: End, other: End) -> End:
     if other.between and not wire.between:
         return End(wire.node, kind=wire.kind, past=other.node.id)
     return wire
-
-
-@lru_cache(maxsize=65_536)
-def _node(service: str) -> Node:
-    return Node(service, name=names.bare(service))
 
 
 @lru_cache(maxsize=65_536)

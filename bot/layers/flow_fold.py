@@ -24,6 +24,7 @@ import duckdb
 
 from bot.errors import BadRequest, Overloaded
 from bot.model import WINDOW_SECONDS
+from bot.names import MAX_ID
 from bot.telemetry import flow_faults
 
 _LONGEST_LINE = 1_000_000  # each reading thread sets this much aside
@@ -37,6 +38,7 @@ REASONS = {
     6: flow_faults.NEGATIVE,
     7: flow_faults.BAD_CLIENT,
     8: flow_faults.BACKWARDS,
+    9: flow_faults.TOO_LONG,
 }
 """Why a record is not used, by the number the query gives."""
 PORTLESS = 5  # well-formed, and nothing a map of calls can use: counted as ignored, not as rejected
@@ -55,9 +57,11 @@ CREATE TEMP {kind} record AS SELECT *, CASE
   WHEN start IS NULL AND src_ip IS NULL AND dst_ip IS NULL THEN 1
   WHEN start IS NULL OR NOT (start >= $oldest AND start <= $newest) THEN 2
   WHEN src_ip IS NULL OR dst_ip IS NULL OR src_ip = '' OR dst_ip = '' THEN 3
+  WHEN length(src_ip) > {address} OR length(dst_ip) > {address} OR length(orig_src_ip) > {address}
+    OR length(orig_dst_ip) > {address} OR length(src_service) > {service} OR length(dst_service) > {service} THEN 9
   WHEN proto IS NULL OR proto NOT IN ('tcp', 'udp', 'sctp', 'TCP', 'UDP', 'SCTP') THEN 5
   WHEN src_port IS NULL OR dst_port IS NULL OR src_port NOT BETWEEN 0 AND 65535 OR dst_port NOT BETWEEN 0 AND 65535 THEN 4
-  WHEN bytes < 0 OR packets < 0 OR NOT isfinite(coalesce(bytes, 0)) THEN 6
+  WHEN bytes < 0 OR packets < 0 OR bytes >= {most} OR packets >= {most} THEN 6 -- NaN is more than any number
   WHEN client IS NOT NULL AND client NOT IN ('src', 'dst') THEN 7
   WHEN "end" < start THEN 8
   ELSE 0 END AS bad,
@@ -207,6 +211,9 @@ class FlowFold:
             path=path,
             columns=_COLUMNS,
             limit=_LONGEST_LINE,
+            address=flow_faults.MAX_ADDRESS,
+            service=MAX_ID,
+            most=repr(flow_faults.MOST),
         )
         for name, value in (("$oldest", terms.oldest), ("$newest", terms.newest)):
             read = read.replace(name, repr(float(value)))  # a view takes no parameters; both are our own numbers

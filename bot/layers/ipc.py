@@ -14,7 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Protocol
 
-from bot.layers.counters import REPLICA_LABELS, Counters
+from bot.layers.counters import MOST, REPLICA_LABELS, Counters
 from bot.layers.families import BY_METRIC
 from bot.layers.family import Family, Reading, Role
 from bot.layers.windows import minute_of
@@ -106,6 +106,9 @@ class IpcLayer:
     def add_increases(self, rows: Iterable[Row], now: float) -> None:
         """Take in what a query API says of whole minutes. The same family, labels and minute again replaces what it said."""
         for row in rows:
+            if not 0 <= row.increase < MOST:
+                self.dropped["increase that is no count"] += 1
+                continue
             if row.minute < now - self._grace - WINDOW_SECONDS:
                 self.dropped["minute pulled too late"] += 1
                 continue

@@ -23,6 +23,7 @@ _AS_GOOD = 1.02
 """Witnesses that differ by so little agree, and the one believed so far stays: they are never asked at the same moment."""
 
 _LONGEST = 3_600.0
+_MOST_SAMPLED = 2.0**50  # a day of such minutes still fits a column of 64 bits
 
 
 class _Counted:
@@ -57,7 +58,7 @@ class _Counted:
         found = Tally()
         found.calls = self.calls if self.calls > 0 or self.bytes <= 0 else 1.0
         found.errors = min(self.errors, found.calls)
-        found.sampled = round(found.calls)
+        found.sampled = round(min(found.calls, _MOST_SAMPLED))
         found.latency_us, found.bytes = self.latency_us, self.bytes
         for bounds in (self.bounds or {}).values():
             found.histogram = [mine + more for mine, more in zip(found.histogram, rebinned(bounds), strict=True)]

@@ -16,7 +16,7 @@ import msgspec
 
 from bot.errors import BadRequest
 from bot.names import printable
-from bot.telemetry.flow_faults import BACKWARDS, BAD_PORT, BAD_START, MAX_ERRORS, NEGATIVE
+from bot.telemetry.flow_faults import BACKWARDS, BAD_PORT, BAD_START, MAX_ERRORS, MOST, NEGATIVE
 
 Side = Literal["src", "dst"]
 
@@ -66,7 +66,6 @@ VPC_DEFAULT_FIELDS = (
 """AWS's default format, version 2 (docs.aws.amazon.com, VPC user guide, Flow log records)."""
 
 _LATEST = 253_402_300_800.0  # the year 10000: a time in milliseconds that was taken for seconds
-_MOST = 2.0**63
 
 
 class FlowRecord(msgspec.Struct, omit_defaults=True, gc=False):
@@ -163,7 +162,7 @@ def _fault(record: FlowRecord) -> str:
         return NO_ADDRESS
     if not (0 <= record.src_port <= 65_535 and 0 <= record.dst_port <= 65_535):
         return BAD_PORT
-    if not (0 <= record.bytes < _MOST and 0 <= record.packets < _MOST):
+    if not (0 <= record.bytes < MOST and 0 <= record.packets < MOST):
         return NEGATIVE
     return BACKWARDS if not record.start <= record.end < _LATEST else ""
 

@@ -103,7 +103,7 @@ def _read(line: bytes, now: float, batch: IdentityBatch) -> None:
 
 def _claim(record: Mapping[str, Any], now: float) -> Claim:
     kind = record.get("kind", "service")
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise _Unusable(f"kind {str(kind)[:40]!r}: want one of {', '.join(sorted(KINDS))}")
     node = _node(record, "service", _NODE_KINDS.get(kind, Kind.SERVICE))
     return Claim(_address(record.get("ip")), node, kind, *_span(record, now))
@@ -157,6 +157,8 @@ def canonical(address: str) -> str:
 
 def _spelled(address: str) -> str:
     parsed = ipaddress.ip_address(address)
+    if getattr(parsed, "scope_id", None):  # `fe80::1%eth0` is somebody else's address on every link
+        raise ValueError("an address of one link only")
     return str(getattr(parsed, "ipv4_mapped", None) or parsed)
 
 

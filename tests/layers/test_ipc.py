@@ -81,6 +81,24 @@ class Ipc:
 # -- one counter ---------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("absurd", [2.0**53, 1e308, inf, float("nan"), -1.0])
+def test_a_counter_beyond_all_measure_is_left_out_and_harms_no_other(absurd: float) -> None:
+    ipc = Ipc()
+    ipc.samples(1.0, absurd, at=MINUTE + 1)
+    ipc.samples(1.0, 2.0, at=MINUTE + 35)
+    assert ipc.calls == {"web>cart": 1.0}
+    assert ipc.layer.dropped["sample that is no count"] == 1
+
+
+def test_counts_that_are_many_times_the_most_there_can_be_still_fit_the_database() -> None:
+    ipc = Ipc()
+    for number in range(20):
+        ipc.samples(0.0, 2.0**52, at=MINUTE + 1, **GRAPH, pod=str(number))
+    (tally,) = ipc.tallies.values()
+    assert tally.calls == 20 * 2.0**52
+    assert tally.sampled == 2**50
+
+
 def test_a_counter_counts_from_where_it_was_first_seen() -> None:
     ipc = Ipc()
     ipc.samples(1_000, 1_004, 1_010)

@@ -167,6 +167,23 @@ def test_a_service_named_in_the_record_needs_no_address(network: Network) -> Non
 # -- owners that change, come late or contradict -------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("sent", "callee"),
+    [
+        ("payments.shop@prod", "payments.shop@prod"),
+        ("(entry)", "_entry_"),
+        ("Pay\u202e\x00ments@PROD@x", "payments@prod_x"),
+        ("\u200b", "cart"),
+    ],
+)
+def test_a_service_a_record_names_is_named_by_our_rules(network: Network, sent: str, callee: str) -> None:
+    """Nobody gets to be a pseudo-caller, or to put on the map what the database cannot hold."""
+    network.identities(owner(A, "web"), owner(B, "cart"))
+    network.flows(flow(A, B, dst_service=sent))
+    network.collect()
+    assert network.calls == {f"web>{callee}": 1.0}
+
+
 def test_an_address_that_changes_hands_within_a_minute_is_attributed_by_each_records_start(network: Network) -> None:
     network.identities(owner(A, "cart"), owner(B, "old"), owner(B, "new", start=MINUTE + 30))
     network.flows(flow(A, B, at=10), flow(A, B, at=29.9), flow(A, B, at=30), flow(A, B, at=50))
