@@ -5,13 +5,14 @@ Comes in: an open minute and who owned what in it. Goes out: `Pair`s by edge. Wh
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import TypeVar
 
 from bot.layers.crossing import Amount, Joiner, Pair, Place, Through
 from bot.layers.ends import MIXED, End, Ends, outside
 from bot.layers.flow_minute import Minute
 from bot.layers.likeness import Evidence, Key, gather
-from bot.layers.ownership import Listeners
+from bot.layers.listeners import Listeners
 from bot.model import ENTRY, UNATTRIBUTED, WINDOW_SECONDS, EdgeKey, LayerDelta
 from bot.telemetry.identities import Listener
 
@@ -29,8 +30,8 @@ def unknown_caller(address: str) -> str:
 class Crossings:
     """Joins minutes; keeps the evidence they give."""
 
-    def __init__(self, ends: Ends, listeners: Listeners) -> None:
-        self.evidence = Evidence()
+    def __init__(self, ends: Ends, listeners: Listeners, dropped: Counter[str]) -> None:
+        self.evidence = Evidence(dropped)
         self._ends = ends
         self._listeners = listeners
 

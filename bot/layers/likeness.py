@@ -55,8 +55,8 @@ def alike(ins: Sequence[Single], outs: Sequence[Single], shift: float = 0.0) -> 
 class Evidence:
     """Sums per pair, and the minutes still open, whose part is replaced whenever they are looked at again."""
 
-    def __init__(self, max_pairs: int = MAX_PAIRS) -> None:
-        self.dropped: Counter[str] = Counter()
+    def __init__(self, dropped: Counter[str], max_pairs: int = MAX_PAIRS) -> None:
+        self.dropped = dropped
         self._max = max_pairs
         # pair -> [minutes in which it was implied, matches, matches by chance]
         self._sums: OrderedDict[Key, list[float]] = OrderedDict()

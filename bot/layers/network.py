@@ -21,7 +21,8 @@ from bot.layers.crossings import Crossings, unknown_caller
 from bot.layers.ends import MIXED, End, Ends, outside
 from bot.layers.flow_fold import SLOT, FlowFold, Folded, Leg, Terms
 from bot.layers.flow_minute import Group, GroupKey, Minute
-from bot.layers.ownership import Listeners, Ownership
+from bot.layers.listeners import Listeners
+from bot.layers.ownership import Ownership
 from bot.layers.windows import minute_of
 from bot.model import ENTRY, UNATTRIBUTED, WINDOW_SECONDS, EdgeDetail, EdgeKey, Layer, LayerDelta, Node, Tally
 from bot.names import Background
@@ -50,12 +51,12 @@ class NetworkLayer:
 
     def __init__(self, limits: Limits | None = None, visible: Background | None = None, threads: int = 2) -> None:
         self.dropped: Counter[str] = Counter()
-        self.ownership = Ownership()
-        self.listeners = Listeners()
+        self.ownership = Ownership(self.dropped)
+        self.listeners = Listeners(self.dropped)
         self._limits = limits or Limits()
         self._fold = FlowFold(threads)
         self._ends = Ends(self.ownership, (visible or Background(())).hides)
-        self._crossings = Crossings(self._ends, self.listeners)
+        self._crossings = Crossings(self._ends, self.listeners, self.dropped)
         self._minutes: dict[int, Minute] = {}
         self._owners: dict[int, dict[str, End]] = {}  # by minute, see `Ends.through`
         self._groups = 0
@@ -83,7 +84,7 @@ class NetworkLayer:
                 self.ownership.add(
                     Claim(listener.ip, listener.intermediary, "load_balancer", listener.start, listener.end), now
                 )
-            self.listeners.add(listener)
+            self.listeners.add(listener, now)
 
     def memory(self) -> bytes:
         """Who owned which address and where listeners lead, to be given to `remember` after a restart."""
@@ -142,7 +143,8 @@ class NetworkLayer:
             if now - max(start + WINDOW_SECONDS, minute.heard) > self._limits.grace:
                 self._close(start, now)
         if now - self._expired >= WINDOW_SECONDS:
-            self.ownership.expire(now - self._limits.max_age - self._limits.grace)
+            for known in (self.ownership, self.listeners):
+                known.expire(now - self._limits.max_age - self._limits.grace)
             self._expired = now
         delta, self._delta = self._delta, LayerDelta(Layer.NETWORK)
         delta.windows = {start: edges for start, edges in delta.windows.items() if edges}
