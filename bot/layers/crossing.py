@@ -23,7 +23,11 @@ from bot.telemetry.identities import Listener
 
 MAX_CHAIN = 4
 MAX_PAIRS = 5_000
-"""Most pairs estimated for one intermediary in one minute; the lightest are left over, and counted."""
+"""Most pairs joined through one intermediary in one minute, all its places and what lies behind it together; those whose
+place has one way on do not count, for there are no more of them than legs."""
+MAX_MINUTE_PAIRS = 200_000
+MAX_STEPS, MAX_MINUTE_STEPS = 50_000, 1_000_000
+"""Most targets looked at, for one intermediary and for all: many that lead to each other have more chains than time."""
 SURE_ENOUGH = 0.7
 
 Place = tuple[str, int]
@@ -66,6 +70,14 @@ class Pair:
 
 
 @dataclass(slots=True)
+class _Budget:
+    """What may still be spent."""
+
+    pairs: int
+    steps: int
+
+
+@dataclass(slots=True)
 class Joiner:
     """Joins one minute. `owner` and `listener` answer for that minute; `leftover` takes what joins nobody, by reason."""
 
@@ -75,16 +87,23 @@ class Joiner:
     certainty: Certainty
     leftover: Counter[str] = field(default_factory=Counter)
     pairs: dict[EdgeKey, Pair] = field(default_factory=dict)
+    _left: _Budget = field(default_factory=lambda: _Budget(MAX_PAIRS, MAX_STEPS))
 
     def run(self) -> dict[EdgeKey, Pair]:
         """All pairs of the minute by (caller, callee)."""
         self.leftover.clear()
+        minute = _Budget(MAX_MINUTE_PAIRS, MAX_MINUTE_STEPS)
         for intermediary in sorted(self.through):
+            # Each has its own, so that one with thousands on either side takes nothing from the others.
+            mine = self._left = _Budget(min(MAX_PAIRS, minute.pairs), min(MAX_STEPS, minute.steps))
+            pairs, steps = mine.pairs, mine.steps
             ins: dict[Place, dict[Source, Amount]] = {
                 place: {(caller, ()): amount for caller, amount in callers.items()}
                 for place, callers in self.through[intermediary].ins.items()
             }
             self._pass(intermediary, ins, 1.0)
+            minute.pairs -= pairs - mine.pairs
+            minute.steps -= steps - mine.steps
         return self.pairs
 
     def _pass(self, intermediary: str, ins: Mapping[Place, Mapping[Source, Amount]], sure: float) -> None:
@@ -132,6 +151,10 @@ class Joiner:
         *,
         blind: bool,
     ) -> None:
+        self._left.steps -= len(weights)
+        if self._left.steps < 0:
+            self.leftover["too many ways through one intermediary"] += round(sum(n for n, _ in sources.values()))
+            return
         ends: dict[str, float] = {}
         onward: dict[str, dict[Place, float]] = {}
         for target, weight in sorted(weights.items()):
@@ -144,11 +167,13 @@ class Joiner:
                 ends[owned[0]] = ends.get(owned[0], 0.0) + weight
         total = sum(ends.values()) + sum(sum(places.values()) for places in onward.values())
         choices = len(ends) + len(onward)
-        joins = ((source, callee) for source in sorted(sources) for callee in sorted(ends))
+        reached = sorted(ends)
+        joins = ((source, callee) for source in sorted(sources) for callee in reached)
         for count, (source, callee) in enumerate(joins):
-            if count >= MAX_PAIRS:
+            if choices > 1 and not self._left.pairs:
                 self.leftover["too many pairs behind one intermediary"] += len(sources) * len(ends) - count
                 break
+            self._left.pairs -= choices > 1
             known = self._sure(intermediary, source[0], callee, (len(sources), choices), blind=blind)
             via = (*source[1], intermediary)
             share = ends[callee] / total
@@ -189,6 +214,10 @@ class Joiner:
                 if len(passed) + 1 >= MAX_CHAIN or behind in passed or behind == intermediary:
                     self.leftover["chain of intermediaries too long or closed"] += round(amount[0])
                     continue
+                if self._left.steps <= 0:
+                    self.leftover["too many ways through one intermediary"] += round(amount[0])
+                    continue
+                self._left.steps -= 1
                 source = (caller, (*passed, intermediary))
                 arriving[source] = _plus(arriving.get(source), _part(amount, weight / total))
         if any(ins.values()):

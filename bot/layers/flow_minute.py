@@ -6,7 +6,8 @@ Kept so that an owner heard of late, or a correction of one, changes what was sa
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from math import inf
 
 from bot.layers.flow_fold import BYTES, CLIENT, FIRST, LAST, MARKS, PORT, RECORDS, SERVER, SIDE, SLOT, Leg, Single
 from bot.model import EdgeKey
@@ -103,9 +104,9 @@ class Minute:
         self.singles.append(single)
         return True
 
-    def touch(self, addresses: Iterable[str]) -> None:
-        """Look again at every group of these addresses, whose owners changed."""
-        moved = set(addresses)
-        self.dirty.update(key for key in self.groups if key[1] in moved or key[2] in moved)
+    def touch(self, changed: Mapping[str, float], until: float) -> None:
+        """Look again at every group of addresses whose owners changed before `until`: address -> since when (epoch s)."""
+        since = changed.get
+        self.dirty.update(key for key in self.groups if since(key[1], inf) < until or since(key[2], inf) < until)
         # Marks may name such an address as well; they are few, so all of them are looked at.
         self.dirty.update(key for key in self.groups if key[4] is not None)

@@ -6,9 +6,10 @@ the pairs beyond the cap (the least recently fed go first, counted), and that of
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Collection, Sequence
+from itertools import accumulate
 
 from bot.layers.flow_fold import Single
 
@@ -19,6 +20,8 @@ _BYTES = 0.05
 _BYTES_SLACK = 1_000.0
 _SHIFT = 7.3
 """Seconds the legs out are moved to count the matches that chance alone makes."""
+_CROWD = 200
+"""Legs out that start with one leg in, beyond which nobody is looked for among them: that would take time in the square."""
 _ENOUGH = 3
 _MATCHES = 4
 _MINUTES = 4
@@ -37,11 +40,15 @@ def alike(ins: Sequence[Single], outs: Sequence[Single], shift: float = 0.0) -> 
     starts = [one.start + shift for one in outs]
     wooed: Counter[int] = Counter()
     only: list[tuple[Single, int]] = []
+    crowded = [0] * (len(outs) + 1)  # what goes up at an index goes up for all after it
     for leg in ins:
+        first, end = bisect_left(starts, leg.start - 0.01), bisect_right(starts, leg.start + _START)
+        if end - first > _CROWD:
+            crowded[first] += 1
+            crowded[end] -= 1
+            continue
         found = []
-        for index in range(bisect_left(starts, leg.start - 0.01), len(outs)):
-            if starts[index] > leg.start + _START:
-                break
+        for index in range(first, end):
             other = outs[index]
             near = abs(other.end + shift - leg.end) <= _END
             if near and abs(other.bytes - leg.bytes) <= max(_BYTES_SLACK, _BYTES * leg.bytes):
@@ -49,7 +56,8 @@ def alike(ins: Sequence[Single], outs: Sequence[Single], shift: float = 0.0) -> 
         wooed.update(found)
         if len(found) == 1:
             only.append((leg, found[0]))
-    return [(leg, outs[index]) for leg, index in only if wooed[index] == 1]
+    others = list(accumulate(crowded))
+    return [(leg, outs[index]) for leg, index in only if wooed[index] == 1 and not others[index]]
 
 
 class Evidence:

@@ -165,14 +165,17 @@ class NetworkLayer:
     def _follow_owners(self) -> None:
         """Look again at what belongs to addresses whose owners changed."""
         changed = self.ownership.take_changed()
+        first = min(changed.values(), default=inf)
         for start, minute in self._minutes.items():
-            moved = {ip for ip, since in changed.items() if since < start + WINDOW_SECONDS}
-            if moved:
-                known = self._owners.get(start, {})
-                for ip in moved:
-                    known.pop(ip, None)
-                minute.touch(moved)
-                minute.rejoin = minute.rejoin or bool(minute.crossing)
+            until = start + WINDOW_SECONDS
+            if first >= until:
+                continue
+            # By what the minute has, not by what changed: a thousand minutes times all addresses there are would take minutes.
+            known = self._owners.get(start, {})
+            for ip in [ip for ip in known if changed.get(ip, inf) < until]:
+                del known[ip]
+            minute.touch(changed, until)
+            minute.rejoin = minute.rejoin or bool(minute.crossing)
 
     def _close(self, start: int, now: float) -> None:
         minute = self._minutes[start]
