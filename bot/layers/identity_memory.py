@@ -11,14 +11,15 @@ from collections.abc import Sequence
 
 import msgspec
 
-from bot.layers.ownership import Listeners, Ownership
+from bot.layers.listeners import Listeners
+from bot.layers.ownership import Ownership
 from bot.model import Kind, Node
 from bot.telemetry.identities import Claim, Listener
 
 _VERSION = 1
 _NodeRow = tuple[str, str, str, str, str]
 _ClaimRow = tuple[str, int, str, float, float | None, float]
-_ListenerRow = tuple[int, str, int, Sequence[tuple[str, int]], float, float | None]
+_ListenerRow = tuple[int, str, int, Sequence[tuple[str, int]], float, float | None, float]
 
 
 class _Document(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -40,8 +41,16 @@ def dump(ownership: Ownership, listeners: Listeners) -> bytes:
         for claim, heard in ownership.heard()
     ]
     leads: list[_ListenerRow] = [
-        (places.setdefault(one.intermediary, len(places)), one.ip, one.port, sorted(one.targets), one.start, one.end)
-        for one in listeners.all()
+        (
+            places.setdefault(one.intermediary, len(places)),
+            one.ip,
+            one.port,
+            sorted(one.targets),
+            one.start,
+            one.end,
+            heard,
+        )
+        for one, heard in listeners.heard()
     ]
     nodes = [(node.id, node.kind.value, node.name, node.namespace, node.environment) for node in places]
     return zlib.compress(msgspec.msgpack.encode(_Document(_VERSION, nodes, claims, leads)), 1)
@@ -56,8 +65,8 @@ def restore(body: bytes, ownership: Ownership, listeners: Listeners) -> None:
             (Claim(ip, nodes[at], kind, start, end), heard) for ip, at, kind, start, end, heard in document.claims
         ]
         leads = [
-            Listener(nodes[at], ip, port, frozenset(map(tuple, targets)), start, end)  # type: ignore[arg-type]
-            for at, ip, port, targets, start, end in document.listeners
+            (Listener(nodes[at], ip, port, frozenset(map(tuple, targets)), start, end), heard)  # type: ignore[arg-type]
+            for at, ip, port, targets, start, end, heard in document.listeners
         ]
     except (zlib.error, msgspec.DecodeError, ValueError, IndexError) as error:
         raise Unreadable(str(error)) from None
@@ -65,5 +74,5 @@ def restore(body: bytes, ownership: Ownership, listeners: Listeners) -> None:
         raise Unreadable(f"version {document.version}")
     for claim, heard in claims:
         ownership.add(claim, heard)
-    for listener in leads:
-        listeners.add(listener)
+    for listener, heard in leads:
+        listeners.add(listener, heard)

@@ -95,6 +95,12 @@ class Listeners:
         for known in self._by_place.values():
             yield from known
 
+    def heard(self) -> Iterator[tuple[Listener, float]]:
+        """The same, each with when its address and port was last vouched for (epoch s)."""
+        for place, known in self._by_place.items():
+            for one in known:
+                yield one, self._heard[place]
+
     def expire(self, before: float) -> None:
         """Forget listeners that nobody has repeated since `before`."""
         for place in [place for place, heard in self._heard.items() if heard < before]:
