@@ -153,7 +153,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         # One process works a database (see the README's limits), so what is under way at the start was left by a dead one.
         sender = OutboxWorker(outbox, sink, pace, Policy(sole_worker=True))
         parsers = {module.SOURCE: module.parse for module in (alertmanager, pagerduty)}
-        path = AlertPath(alerts, view, parsers, views.incident, settings.channel)
+        path = AlertPath(alerts, view, parsers, views.incident, settings.channel, ingest.feed.incident)
         worker = AlertWorker(alerts, path.steps(), views.forwarded, settings.channel, sender.wake)
 
         history = History(

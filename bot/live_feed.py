@@ -20,6 +20,7 @@ MAX_LISTENERS = 500
 MAX_EDGES = 2_000
 """Edges named in one event; more are counted, and the reader asks for the map."""
 _QUEUE = 100
+_GRACE = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,8 @@ class LiveFeed:
         self._seen: dict[EdgeKey, None] = {}
         self._gone: dict[EdgeKey, None] = {}
         self._more = 0
+        self._alone = _GRACE  # flushes since the last listener left
+        self._unheard = False  # something happened while nobody listened, nor had just left
 
     @property
     def listeners(self) -> int:
@@ -63,15 +66,16 @@ class LiveFeed:
 
     def seen(self, edges: Iterable[EdgeKey]) -> None:
         """Note edges that were just seen."""
-        if self._listeners:
-            self._note(self._seen, edges)
+        self._note(self._seen, edges)
 
     def gone(self, edges: Iterable[EdgeKey]) -> None:
         """Note edges that were just taken back."""
-        if self._listeners:
-            self._note(self._gone, edges)
+        self._note(self._gone, edges)
 
     def _note(self, into: dict[EdgeKey, None], edges: Iterable[EdgeKey]) -> None:
+        if self._alone >= _GRACE:
+            self._unheard = True
+            return
         for edge in edges:
             if len(into) < MAX_EDGES:
                 into[edge] = None
@@ -80,11 +84,15 @@ class LiveFeed:
 
     def incident(self, incident_id: int, state: str, title: str) -> None:
         """Tell of an incident that was opened or has changed."""
-        if self._listeners:
+        if self._alone < _GRACE:
             self._tell("incident", {"id": incident_id, "state": state, "title": title})
+        else:
+            self._unheard = True
 
     def flush(self) -> None:
-        """Tell of the edges gathered since the last time."""
+        """Tell of the edges gathered since the last time: once a second. A reader whose line breaks comes back soon, so what
+        happens is kept for a minute after the last one left."""
+        self._alone = 0 if self._listeners else min(_GRACE, self._alone + 1)
         if not self._seen and not self._gone:
             return
         data = {
@@ -114,6 +122,9 @@ class LiveFeed:
             self.dropped["too many listeners"] += 1
             return None
         listener = Listener()
+        if self._unheard:  # who comes back with the last number has missed something all the same
+            self._number += 1
+            self._unheard = False
         if after is not None and after != self._number:
             missed = [event for event in self._kept if event.number > after]
             if after > self._number or len(missed) != self._number - after or len(missed) >= _QUEUE:
@@ -121,6 +132,7 @@ class LiveFeed:
             for event in missed:
                 listener.queue.put_nowait(event)
         self._listeners.add(listener)
+        self._alone = 0
         return listener
 
     def leave(self, listener: Listener) -> None:

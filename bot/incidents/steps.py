@@ -25,6 +25,7 @@ from bot.storage.outbox_store import ROOT_KEY
 Parser = Callable[[bytes, Mapping[str, str], float], Delivery]
 Renderer = Callable[[IncidentFacts], Message]
 StepRun = Callable[[Case], Awaitable[str | None]]
+Teller = Callable[[int, str, str], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,8 @@ class AlertPath:
     parsers: Mapping[str, Parser]
     render: Renderer
     channel: str
+    tell: Teller = lambda incident_id, state, title: None
+    """Who listens to incidents as they change."""
 
     def steps(self) -> tuple[Step, ...]:
         """The path. Order matters: a service must be found before alerts about it can join an incident, the incident
@@ -174,7 +177,9 @@ class AlertPath:
         if case.incident is None:
             outcome.incident |= {"group_key": case.changed[0].group_key, "created_at": case.now}
         message = None if case.message is None else (ROOT_KEY, self.channel, case.message)
-        await self.store.commit(outcome, message)
+        incident_id = await self.store.commit(outcome, message)
+        if incident_id is not None:
+            self.tell(incident_id, facts.state, facts.title)
         _note_firing(self.view.firing, case)
         return outcome.verdict
 

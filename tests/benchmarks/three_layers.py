@@ -96,7 +96,7 @@ async def _size(folder: Path, services: int) -> None:
     edges = await big_map.write(folder / "bot.db", services, services * 10, tuple(Layer))
     started = time.perf_counter()
     bot = await start_process(
-        folder, folder / "bot.log", TOPOLOGY_BOT_MAX_SERVICES="200000", TOPOLOGY_BOT_MAX_EDGES="2000000"
+        folder, folder / "bot.log", 600, TOPOLOGY_BOT_MAX_SERVICES="200000", TOPOLOGY_BOT_MAX_EDGES="2000000"
     )
     try:
         print(

@@ -109,8 +109,9 @@ def environment(folder: Path, port: int, **changes: str) -> dict[str, str]:
     )
 
 
-async def start_process(folder: Path, log: Path, **changes: str) -> BotProcess:
-    """Start `topology-bot serve` and wait until it is ready. Raises TimeoutError with its log where it does not come up."""
+async def start_process(folder: Path, log: Path, patience: float = 30.0, **changes: str) -> BotProcess:
+    """Start `topology-bot serve` and wait until it is ready. Raises TimeoutError with its log where it does not come up
+    within `patience` seconds."""
     port = free_port()
     with log.open("ab") as sink:
         process = subprocess.Popen(
@@ -121,7 +122,7 @@ async def start_process(folder: Path, log: Path, **changes: str) -> BotProcess:
             stderr=sink,
         )
     running = BotProcess(process, f"http://127.0.0.1:{port}")
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + patience
     async with aiohttp.ClientSession(running.url) as session:
         while time.monotonic() < deadline and process.poll() is None:
             try:

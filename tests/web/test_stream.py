@@ -10,9 +10,9 @@ from typing import Any
 import aiohttp
 import pytest
 
-from bot.live_feed import KEPT, MAX_EDGES, LiveFeed
-from tests.kit import spans
-from tests.kit.bots import bot
+from bot.live_feed import KEPT, MAX_EDGES, Event, Listener, LiveFeed
+from tests.kit import alerts, spans
+from tests.kit.bots import alertmanager_headers, bot
 
 
 async def events(answer: aiohttp.ClientResponse) -> Any:
@@ -50,6 +50,45 @@ def test_an_edge_is_told_of_within_seconds_and_a_broken_stream_takes_up_where_it
                 assert (await events(other))[0] == "reset"
 
     asyncio.run(scenario())
+
+
+async def test_an_incident_is_told_of_as_it_opens_and_resolves(tmp_path: Path) -> None:
+    async with bot(tmp_path) as (_, session), session.get("/api/v1/stream") as answer:
+        assert (await events(answer))[0] == "hello"
+        for status in ("firing", "resolved"):
+            body = alerts.alertmanager("payments", status=status, started=1_700_000_000.0)
+            async with session.post("/webhooks/alertmanager", json=body, headers=alertmanager_headers()) as taken:
+                assert taken.status == 202
+        told = [(await events(answer))[::2] for _ in range(2)]
+
+    assert told == [
+        ("incident", {"id": 1, "state": "open", "title": "HighErrorRate"}),
+        ("incident", {"id": 1, "state": "resolved", "title": "HighErrorRate"}),
+    ]
+
+
+async def test_who_comes_back_soon_has_missed_nothing_and_who_comes_late_is_told_to_read_anew() -> None:
+    feed = LiveFeed()
+    first = feed.join()
+    assert first is not None
+    feed.leave(first)
+    feed.seen([("web", "cart")])
+    feed.flush()
+    back = feed.join(after=0)
+    assert back is not None
+    assert [event.what for event in _waiting(back)] == ["edges"]
+    feed.leave(back)
+    for _ in range(60):
+        feed.flush()
+    feed.seen([("web", "login")])
+    feed.flush()
+    late = feed.join(after=feed.number)
+    assert late is not None
+    assert [event.what for event in _waiting(late)] == ["reset"]
+
+
+def _waiting(listener: Listener) -> list[Event]:
+    return [listener.queue.get_nowait() for _ in range(listener.queue.qsize())]
 
 
 async def test_a_reader_that_does_not_keep_up_is_let_go_and_slows_nobody() -> None:
