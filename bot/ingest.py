@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any
 
 import structlog
 
@@ -95,7 +96,7 @@ class Ingest:
                 continue
             edges, nodes = self._rows(layer, pending)
             try:
-                written += await self._store.write(layer, nodes, edges, pending, now)
+                written += await _to_its_end(self._store.write(layer, nodes, edges, pending, now))
             except BaseException:
                 windows.restore(pending)
                 self._retracted |= retracted
@@ -176,6 +177,17 @@ class Ingest:
         dropped.update({("map", reason): n for reason, n in self._view.graph.dropped.items()})
         dropped["windows", "memory cap"] = sum(windows.evicted for windows in self._view.windows.values())
         return dropped
+
+
+async def _to_its_end(write: Coroutine[Any, Any, int]) -> int:
+    """Wait for a write whatever happens to who waits: one that is cancelled while it commits is stored, and would be again."""
+    writing = asyncio.ensure_future(write)
+    while not writing.done():
+        try:
+            await asyncio.wait([writing])
+        except asyncio.CancelledError:
+            log.info("stopping once what is being written is stored")
+    return writing.result()
 
 
 def _under_one_name(delta: LayerDelta, canonical: Callable[[str], str]) -> LayerDelta:
