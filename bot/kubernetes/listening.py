@@ -34,11 +34,11 @@ def targets(service: Service, slices: Iterable[EndpointSlice]) -> Mapping[int, f
     by_name: dict[str, set[tuple[str, int]]] = defaultdict(set)
     for one in slices:
         ready = [
-            _spelled(address)
+            spelled
             for endpoint in one.endpoints or ()
             if endpoint.conditions is None or endpoint.conditions.ready is not False
             for address in endpoint.addresses or ()
-            if one.address_type != "FQDN"
+            if one.address_type != "FQDN" and (spelled := _spelled(address))
         ]
         for port in one.ports or ():
             if port.port is not None:
@@ -56,4 +56,8 @@ def same_family(ip: str, places: Iterable[tuple[str, int]]) -> list[tuple[str, i
 
 
 def _spelled(address: str) -> str:
-    return str(ipaddress.ip_address(address)) if ":" in address else address
+    """One spelling per address; "" for what is none, which would cost the listener all its other targets."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return ""

@@ -25,6 +25,7 @@ import msgspec
 
 from bot.errors import BotError
 from bot.kubernetes.config import Cluster
+from bot.kubernetes.identities import MAX_OBJECTS
 from bot.kubernetes.objects import Bookmark, EndpointSlice, Node, Object, Pod, Service
 
 PAGE = 500
@@ -36,6 +37,9 @@ _SILENCE_SECONDS = 30.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 60.0
 _STEADY_SECONDS = 10.0
 _GONE, _UNAUTHORIZED, _FORBIDDEN = 410, 401, 403
+_MAX_PAGES = 10_000
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+"""What reading JSON may raise: that which nests too deep is skipped with the interpreter's own stack."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ class Follower:
                 self._refused(error)
             except BotError as error:
                 self._error = str(error)
-            except msgspec.DecodeError:
+            except _UNREADABLE:
                 self._error = "what came is not an answer of the Kubernetes API"
             except (aiohttp.ClientError, OSError, TimeoutError) as error:
                 self._error = f"unreachable ({type(error).__name__})"
@@ -189,17 +193,21 @@ class Follower:
     async def _list(self) -> None:
         objects: list[Object] = []
         params = {"limit": str(PAGE)}
-        while True:
+        for _ in range(_MAX_PAGES):
             async with self._api.get(self.resource.path, params) as response:
                 page = msgspec.json.decode(await _body(response), type=_List)
             for item in page.items or ():
                 one = self._read(item)
-                if one is not None:
+                if one is not None and len(objects) < MAX_OBJECTS:
                     objects.append(one)
+                elif one is not None:
+                    self.dropped["object: too many"] += 1
             self._heard_at = self._clock()
             if not page.metadata.next_page:
                 break
             params["continue"] = page.metadata.next_page
+        else:
+            raise ApiError(0, f"a list of {self.resource.name} that goes on after {_MAX_PAGES} pages")
         self._version = page.metadata.resource_version
         self._lists += 1
         self._mirror.listed(self.resource.kind, objects)
@@ -236,7 +244,7 @@ class Follower:
     def _read(self, raw: msgspec.Raw) -> Object | None:
         try:
             return msgspec.json.decode(raw, type=self.resource.kind)
-        except msgspec.DecodeError:
+        except _UNREADABLE:
             self.dropped["object: malformed"] += 1
             return None
 
@@ -244,7 +252,7 @@ class Follower:
 def _event(line: bytes) -> _Event:
     try:
         return msgspec.json.decode(line, type=_Event)
-    except msgspec.DecodeError:
+    except _UNREADABLE:
         raise _OutOfStep("change: malformed", "a change that is not JSON") from None
 
 

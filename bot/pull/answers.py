@@ -21,6 +21,7 @@ _BUSY = frozenset((429, 502, 503, 504))
 _POINTLESS = frozenset((400, 405, 413, 422))  # the same question gets the same answer
 _TOO_SLOW = frozenset(("timeout", "canceled"))
 _WORDS = 300
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 _T = TypeVar("_T")
 
@@ -65,7 +66,7 @@ def envelope(status: int, body: bytes) -> Envelope:
     answer = None
     try:
         answer = msgspec.json.decode(body, type=Envelope)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         if status == _OK:
             raise PullError("what came is not an answer of the Prometheus API", "not the API", again=True) from None
     if answer is not None and status == _OK and answer.status == "success":
@@ -84,7 +85,7 @@ def decoded(data: msgspec.Raw, form: type[_T], what: str) -> _T:
     """A part of an answer in a given form. Raises PullError where it does not hold `what`."""
     try:
         return msgspec.json.decode(data, type=form)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except _UNREADABLE:
         raise PullError(f"the answer does not hold {what}", "not the API", again=True) from None
 
 

@@ -170,6 +170,45 @@ async def test_an_object_that_makes_no_sense_costs_only_itself() -> None:
             assert watched.resource("pods")["dropped"] == {"object: malformed": 2}
 
 
+@pytest.mark.parametrize(
+    "poison",
+    [
+        b'{"type":"MODIFIED","object":' + b"[" * 100_000 + b"]" * 100_000 + b"}\n",
+        b'{"type":"MODIFIED","object":{"metadata":{"name":"\xff\xfe"}}}\n',
+        b'{"type":"BOOKMARK","object":5}\n',
+        b'{"type":"ERROR","object":[]}\n',
+        b"<html>\n",
+        b"\x00\n",
+    ],
+)
+async def test_whatever_comes_on_a_watch_the_next_change_is_still_told(poison: bytes) -> None:
+    async with FakeKubernetes() as cluster, watching(cluster) as watched:
+        await watched.until(lambda: cluster.requests["watch pods"])
+        cluster.drop_watches(poison)
+        cluster.put("pods", pod("web", ip="10.0.0.1"))
+        await watched.until(lambda: watched.owners() == {"10.0.0.1": "web"})
+
+
+async def test_an_endpoint_that_is_no_address_costs_only_itself() -> None:
+    async with FakeKubernetes() as cluster:
+        cluster.put("services", service("pay", "10.96.0.1", {"": 80}))
+        cluster.put("endpointslices", endpoint_slice("pay", {"not:an:address": True, "10.0.0.1": True}, {"": 8080}))
+        async with watching(cluster) as watched:
+            await watched.until(lambda: any("targets" in record for record in watched.records))
+            (targets,) = [record["targets"] for record in watched.records if "targets" in record]
+            assert targets == [{"ip": "10.0.0.1", "port": 8080}]
+
+
+async def test_a_list_that_never_ends_is_given_up_and_the_other_kinds_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(watch, "_MAX_PAGES", 3)
+    async with FakeKubernetes(page=1) as cluster:
+        for number in range(5):
+            cluster.put("services", service(f"s{number}", f"10.96.0.{number}", {"": 80}))
+        async with watching(cluster) as watched:
+            await watched.until(lambda: "after 3 pages" in watched.resource("services")["error"])
+            await watched.until(lambda: cluster.requests["watch pods"])
+
+
 @pytest.mark.parametrize("size", [200_000, watch.MAX_LINE + 1_000])
 async def test_a_change_may_be_long_but_not_without_end(size: int) -> None:
     """What cannot be read as a change is read in a list."""

@@ -193,6 +193,8 @@ def test_remarks_on_the_query_do_not_make_an_answer_partial(server: Any, pull: P
     [
         b"<html>sign in</html>", b'{"status":"success","data":{"resultType":"vector","result":[{"metric":', b"[]", b"\xff",
         b'{"status":"success","data":{"resultType":"vector","result":{}}}', b'{"status":"success"}',
+        b"", b"\x00", b'{"status":"success","data":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        b'{"status":"success","data":{"resultType":"vector","result":[{"metric":{"source":"\xff"},"value":[1,"2"]}]}}',
     ],
 )  # fmt: skip
 def test_what_is_not_an_answer_is_an_error_and_not_an_empty_minute(
