@@ -20,7 +20,7 @@ import aiohttp
 from bot.model import Layer
 from tests.benchmarks import big_map
 from tests.kit import remote_write, spans
-from tests.kit.bots import start_process
+from tests.kit.bots import launch, ready, start_process
 
 ROUNDS = 40
 QUERIES = 300
@@ -95,9 +95,9 @@ async def _until_seen(session: aiohttp.ClientSession, service: str, started: flo
 async def _size(folder: Path, services: int) -> None:
     edges = await big_map.write(folder / "bot.db", services, services * 10, tuple(Layer))
     started = time.perf_counter()
-    bot = await start_process(
-        folder, folder / "bot.log", 600, TOPOLOGY_BOT_MAX_SERVICES="200000", TOPOLOGY_BOT_MAX_EDGES="2000000"
-    )
+    log = folder / "bot.log"
+    bot = launch(folder, log, TOPOLOGY_BOT_MAX_SERVICES="200000", TOPOLOGY_BOT_MAX_EDGES="2000000")
+    await ready(bot, log, 600)
     try:
         print(
             f"{services:,} services, {len(edges):,} edges in three layers: ready in {time.perf_counter() - started:.1f} s"

@@ -109,9 +109,15 @@ def environment(folder: Path, port: int, **changes: str) -> dict[str, str]:
     )
 
 
-async def start_process(folder: Path, log: Path, patience: float = 30.0, **changes: str) -> BotProcess:
-    """Start `topology-bot serve` and wait until it is ready. Raises TimeoutError with its log where it does not come up
-    within `patience` seconds."""
+async def start_process(folder: Path, log: Path, **changes: str) -> BotProcess:
+    """Start `topology-bot serve` and wait until it is ready. Raises TimeoutError with its log where it does not come up."""
+    running = launch(folder, log, **changes)
+    await ready(running, log, 30)
+    return running
+
+
+def launch(folder: Path, log: Path, **changes: str) -> BotProcess:
+    """Start `topology-bot serve`, without waiting for it."""
     port = free_port()
     with log.open("ab") as sink:
         process = subprocess.Popen(
@@ -121,18 +127,22 @@ async def start_process(folder: Path, log: Path, patience: float = 30.0, **chang
             stdout=sink,
             stderr=sink,
         )
-    running = BotProcess(process, f"http://127.0.0.1:{port}")
+    return BotProcess(process, f"http://127.0.0.1:{port}")
+
+
+async def ready(running: BotProcess, log: Path, patience: float) -> None:
+    """Wait until a bot process is ready, `patience` seconds at most. Raises TimeoutError with its log after that."""
     deadline = time.monotonic() + patience
     async with aiohttp.ClientSession(running.url) as session:
-        while time.monotonic() < deadline and process.poll() is None:
+        while time.monotonic() < deadline and running.process.poll() is None:
             try:
                 async with session.get("/readyz") as answer:
                     if answer.status == 200:
-                        return running
+                        return
             except aiohttp.ClientError:
                 pass
             await asyncio.sleep(0.02)
-    process.kill()
+    running.process.kill()
     raise TimeoutError(f"the bot did not come up: {log.read_text()[-2000:]}")
 
 

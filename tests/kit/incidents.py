@@ -7,12 +7,12 @@ are slow, drifting or failing a little all the time, for no reason that matters.
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.enrich.causes.situation import EdgeKey, Event, Measured, Situation
 
-FAULTS = ("slow", "failing", "saturated", "bad deploy")
+FAULTS = ("slow", "failing", "saturated", "bad deploy", "dead", "noisy neighbour", "two at once")
 AT = 1_700_000_000.0
 _STEP = 60.0
 _USUAL, _BEFORE, _DURING = 60, 15, 6
@@ -20,10 +20,10 @@ _USUAL, _BEFORE, _DURING = 60, 15, 6
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """A situation and the service that was at fault; `` for nobody."""
+    """A situation and the services that were at fault; none where nobody was."""
 
     situation: Situation
-    cause: str
+    causes: tuple[str, ...]
     fault: str
 
 
@@ -36,23 +36,34 @@ class _Service:
 
 
 def incident(seed: int, fault: str) -> Incident:
-    """One incident of a kind in `FAULTS`, or `none`: an alert without any fault in view."""
+    """One incident of a kind in `FAULTS`, or `none`: an alert without any fault in view.
+
+    `dead`: the cause answers nobody and reports nothing. `noisy neighbour`: another service is busy, to nobody's harm.
+    `two at once`: two services fail, and either is a right answer.
+    """
     rng = random.Random(f"{seed} {fault}")
     names = [f"svc-{number:02d}" for number in rng.sample(range(100), 24)]
     company = _company(rng, names)
     entry = names[0]
     within = [one for one in _below(company, entry) if one != entry]
-    cause = "" if fault == "none" else rng.choice(within)
-    usual = [_minute(rng, company, entry, "", fault, 0.0) for _ in range(_USUAL)]
-    before = [_minute(rng, company, entry, "", fault, 0.0) for _ in range(_BEFORE)]
-    during = [_minute(rng, company, entry, cause, fault, 1.0) for _ in range(_DURING)]
+    causes = () if fault == "none" else tuple(rng.sample(within, 2 if fault == "two at once" else 1))
+    loud = rng.choice([one for one in names if one not in causes])
+    usual = [_minute(rng, company, entry, (), fault) for _ in range(_USUAL)]
+    before = [_minute(rng, company, entry, (), fault) for _ in range(_BEFORE)]
+    during = [_minute(rng, company, entry, causes, fault) for _ in range(_DURING)]
+    if fault == "noisy neighbour":
+        for each in during:
+            each[loud]["cpu_usage"] = 99.0
+    if fault == "dead":
+        for each in during:
+            del each[causes[0]]
     far = [AT - 86_400 + _STEP * place for place in range(_USUAL)]
     near = [AT - _STEP * (_BEFORE + 1 - place) for place in range(_BEFORE + _DURING)]
     measured = {
         name: [
             Measured(
                 metric,
-                [(at, made[name][metric]) for at, made in zip(near, [*before, *during], strict=True)],
+                [(at, made[name][metric]) for at, made in zip(near, [*before, *during], strict=True) if name in made],
                 [(at, made[name][metric]) for at, made in zip(far, usual, strict=True)],
             )
             for metric in ("error_ratio", "latency_mean_ms", "requests", "cpu_usage")
@@ -61,11 +72,11 @@ def incident(seed: int, fault: str) -> Incident:
     }
     events = [Event("change", rng.choice(names), "deploy 1", AT - rng.uniform(20_000, 80_000))]
     if fault == "bad deploy":
-        events.append(Event("change", cause, "deploy 2", AT - 240.0))
+        events.append(Event("change", causes[0], "deploy 2", AT - 240.0))
     metric = "latency_mean_ms" if fault in ("slow", "saturated") else "error_ratio"
     callees = {name: sorted(one.callees) for name, one in company.items() if one.callees}
     edges = _edges(company, measured)
-    return Incident(Situation(entry, metric, AT, sorted(names), callees, measured, edges, events), cause, fault)
+    return Incident(Situation(entry, metric, AT, sorted(names), callees, measured, edges, events), causes, fault)
 
 
 def _company(rng: random.Random, names: list[str]) -> dict[str, _Service]:
@@ -90,7 +101,7 @@ def _below(company: Mapping[str, _Service], start: str) -> list[str]:
 
 
 def _minute(
-    rng: random.Random, company: dict[str, _Service], entry: str, cause: str, fault: str, on: float
+    rng: random.Random, company: dict[str, _Service], entry: str, causes: Sequence[str], fault: str
 ) -> dict[str, dict[str, float]]:
     requests = dict.fromkeys(company, 0.0)
     requests[entry] = rng.gauss(600, 40)
@@ -99,13 +110,15 @@ def _minute(
             requests[callee] += requests[name] * each
     found: dict[str, dict[str, float]] = {}
     for name in reversed(company):
-        one, hit = company[name], on * (name == cause)
+        one, hit = company[name], name in causes
         own = one.latency * max(0.2, rng.gauss(1, 0.08))
         fails, cpu = one.fails * rng.uniform(0.5, 1.5), one.cpu * rng.gauss(1, 0.06)
         if hit and fault in ("slow", "saturated"):
             own = own * 3 + 150
-        if hit and fault in ("failing", "bad deploy"):
+        if hit and fault in ("failing", "bad deploy", "noisy neighbour", "two at once"):
             fails += rng.uniform(0.15, 0.3)
+        if hit and fault == "dead":
+            fails = 1.0
         if hit and fault == "saturated":
             cpu = 97.0
         waits = sum(each * found[callee]["latency_mean_ms"] for callee, each in one.callees.items())

@@ -11,6 +11,7 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from bot.enrich.causes.deviation import Deviation, deviation
 from bot.enrich.causes.metric_kinds import Family, MetricTable, spelled
@@ -19,6 +20,8 @@ from bot.enrich.causes.situation import Measured, Situation
 _HALF = 2.0
 _EVENT_STRENGTH = 0.8
 _LEAST_RARITY = 0.05
+_ENOUGH_TO_MISS = 6
+_GAPS_MISSED = 2.5
 _QUANTILE = re.compile(r"_?(p\d{2,3}|avg|mean|max|median)(?=_|$)")
 
 
@@ -51,6 +54,8 @@ class Anomalies:
     measured: set[str] = field(default_factory=set)
     counted: set[str] = field(default_factory=set)
     """Services whose requests somebody counts."""
+    silent: dict[str, float] = field(default_factory=dict)
+    """Services that reported before and report no more, though others do: for how many seconds."""
 
     def of(self, service: str, *families: Family) -> list[Anomaly]:
         """A service's anomalies of these families."""
@@ -76,6 +81,7 @@ def anomalies(situation: Situation, table: MetricTable) -> Anomalies:
             if table.kind(measured.name).family is Family.TRAFFIC:
                 found.counted.add(service)
             raw.extend(_measured(service, measured, situation.at, table))
+    found.silent = _silent(situation)
     raw.extend(_events(situation, table, found))
     raw = _one_a_metric(raw)
     shared: dict[tuple[str, int], float] = defaultdict(float)
@@ -85,6 +91,25 @@ def anomalies(situation: Situation, table: MetricTable) -> Anomalies:
     for one in raw:
         among = round(holders[_stem(one.name)]) or everybody
         found.by_service[one.service].append(_weighed(one, shared[_stem(one.name), one.direction], among))
+    return found
+
+
+def _silent(situation: Situation) -> dict[str, float]:
+    """Who fell silent. Silence counts only where peers still speak, and by a service's own habit: what reports now and then is
+    not silent yet."""
+    moments = {
+        service: sorted({at for one in measured for at, value in one.points if math.isfinite(value)})
+        for service, measured in situation.measured.items()
+    }
+    latest = max((each[-1] for each in moments.values() if each), default=-math.inf)
+    found = {}
+    for service, each in moments.items():
+        if len(each) < _ENOUGH_TO_MISS:
+            continue
+        gaps = sorted(later - earlier for earlier, later in pairwise(each))
+        quiet = latest - each[-1]
+        if quiet > _GAPS_MISSED * gaps[int(0.9 * (len(gaps) - 1))]:
+            found[service] = quiet
     return found
 
 

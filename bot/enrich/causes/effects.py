@@ -24,6 +24,7 @@ _CALLERS_SIDE = re.compile(r"(^|_)(src|client|source|outbound|caller)(_|$)")
 _CALLEES_SIDE = re.compile(r"(^|_)(dst|dest|server|destination|inbound|callee)(_|$)")
 _MILLISECONDS = re.compile(r"_ms(_|$)|milli")
 _SAME_MOMENT = 30.0
+_SILENT_TAKES = 0.9
 _SURGE_HOPS, _SURGE, _SURGE_MOVED = 5, 0.5, 0.8
 BASE, SLOPE = 0.2, 0.9
 _PREFERRED = ("avg", "mean", "p95", "p90", "p99", "p50")
@@ -96,6 +97,7 @@ class _Work:
             effect.own = max(0.0, effect.total * effect.strength - explained)
             effect.explained_by = largest
         self._give_gaps(result, edges)
+        self._lay_to_the_silent(result)
         if self._family is Family.ERRORS:
             self._suspect_the_blind(result)
         else:  # of failures a surge is as often the consequence: callers try again
@@ -125,6 +127,19 @@ class _Work:
             (one.strength for one in self._found.of(service, Family.TRAFFIC) if one.direction > 0 and not one.outbound),
             default=0.0,
         )
+
+    def _lay_to_the_silent(self, result: Effects) -> None:
+        """What no callee explains is explained by one that has stopped reporting: most likely it answers nobody either."""
+        for service, effect in sorted(result.by_service.items()):
+            gone = [one for one in sorted(set(self._situation.callees.get(service, ()))) if one in self._found.silent]
+            if effect.own <= 0 or not gone or service in self._found.silent:
+                continue
+            for callee in gone:
+                silent = result.by_service.setdefault(callee, Effect())
+                silent.own += effect.own * _SILENT_TAKES / len(gone)
+                silent.strength = max(silent.strength, effect.strength)
+                silent.shown, silent.explained_by = None, service
+            effect.own *= 1 - _SILENT_TAKES
 
     def _suspect_the_blind(self, result: Effects) -> None:
         """Failures that no callee shows may still come from one whose failures nobody counts; most likely from one that

@@ -82,7 +82,12 @@ def _effects(situation: Situation, found: Anomalies, table: MetricTable) -> Iter
         for service, effect in made.by_service.items():
             strength = math.sqrt(made.share(service)) * max(effect.strength, effect.gap_strength) * weight
             if service not in best or strength > best[service].strength:
-                best[service] = Evidence(service, "effect", strength, _effect_sentence(made, service, effect, strength))
+                best[service] = Evidence(
+                    service,
+                    "effect",
+                    strength,
+                    _effect_sentence(made, service, effect, strength, service in found.silent),
+                )
             if effect.gap_strength:
                 sentence = (
                     f"calls with {service} take longer than the other end says" if effect.gap_strength > 0.5 else ""
@@ -100,10 +105,12 @@ def _concern(situation: Situation, found: Anomalies, table: MetricTable, family:
     return 0.6 * here if named in _SYMPTOMS else max(0.7, 0.6 * here)
 
 
-def _effect_sentence(made: Effects, service: str, effect: Effect, strength: float) -> str:
+def _effect_sentence(made: Effects, service: str, effect: Effect, strength: float, silent: bool) -> str:
     if strength < _WORTH_SAYING:
         return ""
     share = f"{100 * made.share(service):.0f}% of the trouble in view"
+    if silent and effect.explained_by:
+        return f"{effect.explained_by}, which calls it, has {share} and nothing else that explains it"
     if effect.shown is None or effect.shown.found is None:
         if effect.explained_by:
             return f"nobody counts its failures; {effect.explained_by}, which calls it, fails as often as it is asked"
@@ -144,9 +151,11 @@ def _traffic(situation: Situation, found: Anomalies) -> Iterator[Evidence]:
     for caller, callees in situation.callees.items():
         for callee in callees:
             callers.setdefault(callee, []).append(caller)
+    for service, quiet in sorted(found.silent.items()):
+        yield Evidence(service, "silence", 1.0, f"{service} has reported nothing for {quiet / 60:.0f} min")
     for service in situation.services:
         own = lost[service]
-        if own is None:
+        if own is None or service in found.silent:
             continue
         asked = [
             each for one in situation.callees.get(service, ()) if one != service and (each := lost[one]) is not None
