@@ -1,7 +1,7 @@
 """An alert's situation as the map knows it: its dependencies, minute by minute for the last hour, alerts and changes.
 
 Comes in: a `MapView`, live or of the past, and perhaps one of a day before, for what is usual at this hour. Goes out: a
-`Situation` in terms of `requests` a minute, `error_ratio`, `latency_mean_ms` and `latency_p95_ms`. What is lost:
+`Situation` in terms of `requests` a minute, `error_ratio` and `latency_mean_ms`. What is lost:
 dependencies beyond the nearest few hundred, and the minute under way where only whole minutes can be compared.
 """
 
@@ -16,7 +16,7 @@ from bot.graph.walk import dependencies, dependents
 from bot.layers.windows import minute_of
 from bot.model import WINDOW_SECONDS, Layer, Tally
 
-MAX_DEPENDENCIES = 400
+MAX_DEPENDENCIES = 300
 MAX_CALLERS = 100
 SPAN_SECONDS = 3_600.0
 _DAY = 86_400.0
@@ -42,9 +42,11 @@ def situation(
     known = set(services)
     callees = {one: sorted(known.intersection(view.graph.shown_callees(one))) for one in services}
     metric = _ABOUT.get(TABLE.kind(about).family, "") if about else ""
+    measured = _measured(view, services, now, usual)
+    minutes = max((len(one.points) for those in measured.values() for one in those), default=1)
     return Situation(
         service, metric, at, services, {one: those for one, those in callees.items() if those},
-        _measured(view, services, now, usual), _edges(view, callees, now),
+        measured, _edges(view, callees, now, max(1, minutes)),
         (*_alerts(view, service, known), *_new_edges(view, callees, at)),
     )  # fmt: skip
 
@@ -66,7 +68,6 @@ def _measured(
         found[one] = [
             Measured("error_ratio", _failed(minutes), _failed(before), _one_failure(minutes)),
             Measured("latency_mean_ms", _means(minutes), _means(before)),
-            Measured("latency_p95_ms", _quantiles(minutes), _quantiles(before)),
             Measured("requests", _requests(minutes, heard - {open_minute}), _requests(before, heard_then)),
         ]
     return found
@@ -89,13 +90,15 @@ def _inward(view: MapView, service: str, layer: Layer | None, at: float) -> _Min
     return [(minute, tally) for minute, tally in windows.minutes_inward(service, since, at) if tally.calls > 0]
 
 
-def _edges(view: MapView, callees: Mapping[str, Sequence[str]], at: float) -> Mapping[EdgeKey, Sequence[Measured]]:
-    since, until, found = minute_of(at) - SPAN_SECONDS, minute_of(at), {}
+def _edges(
+    view: MapView, callees: Mapping[str, Sequence[str]], at: float, minutes: int
+) -> Mapping[EdgeKey, Sequence[Measured]]:
+    """Calls a minute on each edge, on average over the `minutes` in memory: what counts is who calls whom how much."""
+    found = {}
     for caller, those in callees.items():
         for edge in ((caller, callee) for callee in those):
-            layer = _counting(view, edge=edge)
-            if layer is not None and (minutes := view.windows[layer].minutes(edge, since, until)):
-                found[edge] = [Measured("calls", [(float(minute), tally.calls) for minute, tally in minutes])]
+            if (layer := _counting(view, edge=edge)) is not None:
+                found[edge] = [Measured("calls", [(at, view.windows[layer].calls(edge) / minutes)])]
     return found
 
 
@@ -137,11 +140,6 @@ def _means(minutes: _Minutes) -> Points:
         for minute, count, spent in timed
         if count > 0
     ]
-
-
-def _quantiles(minutes: _Minutes) -> Points:
-    each = ((minute, tally.quantile_ms(0.95)) for minute, tally in minutes)
-    return [(float(minute), value) for minute, value in each if value is not None]
 
 
 def _alerts(view: MapView, service: str, known: set[str]) -> Iterable[Event]:

@@ -111,16 +111,8 @@ class PastWindows:
                 total += self._counts.spans[which].counts.columns[:, rows].sum(axis=1)
         return tally_of(total.tolist())
 
-    def minutes(self, edge: EdgeKey, since: float, until: float) -> list[tuple[int, Tally]]:
-        """Counts of one edge span by span over `[since, until)`; only spans with counts."""
-        return [
-            (start, found)
-            for start, found in ((start, self.sum(edge, start, start + 1)) for start in self._starts(since, until))
-            if found.calls > 0
-        ]
-
     def minutes_inward(self, service: str, since: float, until: float) -> list[tuple[int, Tally]]:
-        """Everything a service was asked, span by span, in the same way."""
+        """Everything a service was asked, span by span, over `[since, until)`; only spans with counts."""
         return [
             (start, found)
             for start, found in (

@@ -97,13 +97,9 @@ class Windows:
                 total.add(found)
         return total
 
-    def minutes(self, edge: EdgeKey, since: float, until: float) -> list[tuple[int, Tally]]:
-        """Counts of one edge minute by minute over the windows that start in `[since, until)`; only minutes with counts."""
-        wanted = (minute for minute in sorted(self._recent) if since <= minute < until)
-        return [(minute, found) for minute in wanted if (found := self._recent[minute].get(edge)) is not None]
-
     def minutes_inward(self, service: str, since: float, until: float) -> list[tuple[int, Tally]]:
-        """Everything a service was asked, minute by minute, in the same way."""
+        """Everything a service was asked, minute by minute, in the windows that start in `[since, until)`; only minutes with
+        counts."""
         wanted = (minute for minute in sorted(self._inward) if since <= minute < until)
         return [(minute, found) for minute in wanted if (found := self._inward[minute].get(service)) is not None]
 

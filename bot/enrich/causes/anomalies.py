@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
-from bot.enrich.causes.deviation import Deviation, deviation
+from bot.enrich.causes.deviation import Deviation, deviations
 from bot.enrich.causes.metric_kinds import Family, MetricTable, spelled
 from bot.enrich.causes.situation import Measured, Situation
 
@@ -98,7 +98,9 @@ def _silent(situation: Situation) -> dict[str, float]:
     """Who fell silent. Silence counts only where peers still speak, and by a service's own habit: what reports now and then is
     not silent yet."""
     moments = {
-        service: sorted({at for one in measured for at, value in one.points if math.isfinite(value)})
+        service: sorted(
+            at for at, value in max((one.points for one in measured), key=len, default=()) if math.isfinite(value)
+        )
         for service, measured in situation.measured.items()
     }
     latest = max((each[-1] for each in moments.values() if each), default=-math.inf)
@@ -115,23 +117,15 @@ def _silent(situation: Situation) -> dict[str, float]:
 
 def _measured(service: str, measured: Measured, at: float, table: MetricTable) -> list[Anomaly]:
     kind = table.kind(measured.name)
-    made = []
-    for direction in (kind.sign,) if kind.sign else (1, -1):
-        one = deviation(measured, at, direction, kind)
-        if one is not None and one.times > 0.0:
-            made.append(
-                Anomaly(
-                    service,
-                    kind.family,
-                    measured.name,
-                    direction,
-                    strength(one.times),
-                    outbound=kind.outbound,
-                    found=one,
-                    ratio=kind.ratio,
-                )
-            )
-    return made
+    directions = (kind.sign,) if kind.sign else (1, -1)
+    return [
+        Anomaly(
+            service, kind.family, measured.name, kind.sign or one.direction, strength(one.times),
+            outbound=kind.outbound, found=one, ratio=kind.ratio,
+        )
+        for one in deviations(measured, at, directions, kind)
+        if one.times > 0.0
+    ]  # fmt: skip
 
 
 def _events(situation: Situation, table: MetricTable, found: Anomalies) -> list[Anomaly]:

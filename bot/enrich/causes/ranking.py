@@ -68,7 +68,7 @@ def rank(situation: Situation, table: MetricTable = TABLE) -> Verdict:
     reached = reachable(situation.service, situation.callees)
     dependents = reachable(situation.service, callers_of(situation.callees))
     scores = {
-        service: sum(_strongest(evidence).values()) * _relevance(service, reached, dependents)
+        service: sum(_strongest(evidence).values()) * relevance(service, reached, dependents)
         for service, evidence in by_service.items()
     }
     candidates = _candidates(scores, by_service)
@@ -111,7 +111,7 @@ def _strongest(evidence: Iterable[Evidence]) -> dict[str, float]:
     return found
 
 
-def _relevance(service: str, reached: Mapping[str, int], dependents: Mapping[str, int]) -> float:
+def relevance(service: str, reached: Mapping[str, int], dependents: Mapping[str, int]) -> float:
     """A cause is a dependency; what depends on the alerting service shows its trouble, not the cause of it."""
     if service in reached:
         return 1.0

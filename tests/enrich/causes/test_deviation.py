@@ -63,12 +63,6 @@ def test_shares_are_read_as_what_fails_on_any_scale_and_either_way_round() -> No
         assert found.times > 4
 
 
-def test_onset_is_the_first_moment_beyond() -> None:
-    found = deviation(Measured("m", points(*[10.0] * 30, 90.0, 90.0)), AT, 1)
-    assert found is not None
-    assert found.onset == AT - 60
-
-
 @pytest.mark.parametrize("given_points", [(), [(AT, math.nan)], [(AT, math.inf)], [(AT, 1.0)]])
 def test_nothing_to_compare_is_no_deviation(given_points: Points) -> None:
     assert deviation(Measured("m", given_points), AT, 1) is None
