@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("trace_ingest", "flow_ingest", "alert_path", "three_layers", "history")
+BENCHMARKS = ("trace_ingest", "flow_ingest", "alert_path", "three_layers", "history", "causes")
 
 
 def main() -> int:
