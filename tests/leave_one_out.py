@@ -15,7 +15,8 @@ from pathlib import Path
 from bot.enrich.causes.anomalies import anomalies
 from bot.enrich.causes.evidence import WEIGHTS, gather
 from bot.enrich.causes.metric_kinds import TABLE
-from bot.enrich.causes.ranking import callers_of, reachable, relevance
+from bot.enrich.causes.ranking import relevance
+from bot.enrich.causes.situation import callers_of, reachable
 from bot.grading.cases import Case, read
 
 _STEPS = (0.5, 2.0)

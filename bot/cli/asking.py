@@ -159,7 +159,7 @@ def blast(
         marks = ", ".join(
             filter(None, [item["state"].replace("_", " "), item["why"], "entry point" * item["entry_point"]])
         )
-        lines.append(f"  {item['id']}: {marks}, {item['hops']} hops, {share}{owner}")
+        lines.append(f"  {item['id']}: {marks}, {item['hops']} hop{'s' * (item['hops'] > 1)}, {share}{owner}")
     if answer["owners"]:
         lines.append("tell: " + ", ".join(f"{one['owner']['label']} ({one['services']})" for one in answer["owners"]))
     say(answer, as_json, "\n".join(lines))

@@ -144,9 +144,7 @@ def _means(minutes: _Minutes) -> Points:
 
 def _alerts(view: MapView, service: str, known: set[str]) -> Iterable[Event]:
     return (
-        Event("alert", one, f"firing since {since:.0f}", since)
-        for one, since in sorted(view.firing.items())
-        if one in known and one != service
+        Event("alert", one, "", since) for one, since in sorted(view.firing.items()) if one in known and one != service
     )
 
 

@@ -93,3 +93,13 @@ def test_traffic_only_the_network_sees_leaves_the_graph() -> None:
     found = situation(made.view, "web", NOW)
     assert found.measured == {}
     assert rank(found).why_none == "nobody measures these services: there is only the map"
+
+
+def test_a_healthy_service_is_not_blamed_for_callers_that_fail_for_another_reason() -> None:
+    made = MapMaker()
+    for ago in range(50, -1, -1):
+        made.calls("web>fraud", "fraud>rules", count=40.0, ago=ago)
+        made.calls("shop>web", count=40.0, failed=30.0 if ago < 3 else 0.0, ago=ago)
+    found = rank(situation(made.view, "fraud", NOW))
+    assert found.named is None
+    assert found.ruled_out == ("rules",)

@@ -10,8 +10,7 @@ from collections.abc import Collection
 
 from bot.enrich.causes.anomalies import anomalies
 from bot.enrich.causes.metric_kinds import TABLE, Family, MetricTable
-from bot.enrich.causes.ranking import callers_of, reachable
-from bot.enrich.causes.situation import Situation
+from bot.enrich.causes.situation import Situation, callers_of, reachable
 
 _HIT = 0.35
 

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from bot.enrich.causes.anomalies import Anomalies, Anomaly, strength
 from bot.enrich.causes.deviation import Deviation, deviation
 from bot.enrich.causes.metric_kinds import Family, MetricTable, spelled
-from bot.enrich.causes.situation import EdgeKey, Measured, Points, Situation
+from bot.enrich.causes.situation import EdgeKey, Measured, Points, Situation, reachable
 
 _REQUESTS = re.compile(r"request|rps|qps|(^|_)ops(_|$)|throughput|calls|count")
 _CALLERS_SIDE = re.compile(r"(^|_)(src|client|source|outbound|caller)(_|$)")
@@ -82,6 +82,8 @@ class _Work:
             for callee in callees:
                 if callee != caller:
                     self._callers[callee].append(caller)
+        # What depends on the alerting service may have other reasons to fail, which are not in view.
+        self._below = reachable(situation.service, situation.callees)
         self._traffic: dict[str, float] = {}
         self._shown = {service: self._pick(service) for service in situation.services}
 
@@ -132,7 +134,7 @@ class _Work:
         """What no callee explains is explained by one that has stopped reporting: most likely it answers nobody either."""
         for service, effect in sorted(result.by_service.items()):
             gone = [one for one in sorted(set(self._situation.callees.get(service, ()))) if one in self._found.silent]
-            if effect.own <= 0 or not gone or service in self._found.silent:
+            if effect.own <= 0 or not gone or service in self._found.silent or service not in self._below:
                 continue
             for callee in gone:
                 silent = result.by_service.setdefault(callee, Effect())
@@ -145,7 +147,7 @@ class _Work:
         """Failures that no callee shows may still come from one whose failures nobody counts; most likely from one that
         is asked about as often as requests fail."""
         for service, effect in sorted(result.by_service.items()):
-            if effect.own <= 0 or effect.shown is None or effect.shown.found is None:
+            if service not in self._below or effect.own <= 0 or effect.shown is None or effect.shown.found is None:
                 continue
             failing = effect.own / self._weight(service, effect.shown.name)
             for callee in self._situation.callees.get(service, ()):
@@ -159,10 +161,11 @@ class _Work:
                 blind.explained_by = service
 
     def _counted(self, service: str) -> bool:
-        """Whether anybody counts a service's failures: a share that never moved off nothing is a metric that is broken."""
+        """Whether anybody counts a service's failures. A share that never moved off nothing is a metric that is broken, unless
+        it is known how many calls it stands on."""
         for one in self._situation.measured.get(service, ()):
-            if self._table.kind(one.name).family is Family.ERRORS and any(
-                value for _, value in (*one.points, *one.baseline)
+            if self._table.kind(one.name).family is Family.ERRORS and (
+                one.noise > 0 or any(value for _, value in (*one.points, *one.baseline))
             ):
                 return True
         return False

@@ -203,9 +203,15 @@ def _recent(seconds: float) -> float:
 
 
 def _alerts(situation: Situation) -> Iterator[Evidence]:
-    for service in sorted({event.service for event in situation.events if event.kind == "alert"}):
-        named = sorted({event.name for event in situation.events if event.kind == "alert" and event.service == service})
-        yield Evidence(service, "alert", 1.0, f"alerts itself: {', '.join(filter(None, named[:3])) or 'no title'}")
+    firing: dict[str, list[Event]] = {}
+    for event in situation.events:
+        if event.kind == "alert":
+            firing.setdefault(event.service, []).append(event)
+    for service, events in sorted(firing.items()):
+        named = ", ".join(sorted({event.name for event in events if event.name})[:3])
+        since = min((event.at for event in events if event.at is not None), default=None)
+        when = "" if since is None else f" since {age(situation.at - since)}"
+        yield Evidence(service, "alert", 1.0, f"alerts itself{when}{': ' + named if named else ''}")
 
 
 def _alerting(situation: Situation, table: MetricTable) -> Iterator[Evidence]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bot.enrich.causes.anomalies import Anomalies, anomalies
 from bot.enrich.causes.evidence import Evidence, gather
 from bot.enrich.causes.metric_kinds import TABLE, Family, MetricTable
-from bot.enrich.causes.situation import Situation
+from bot.enrich.causes.situation import Situation, callers_of, reachable
 
 NAMED_FROM = 0.3
 """Below this the headline names no cause."""
@@ -22,7 +22,7 @@ _TEMPERATURE = 0.3
 _NONE_OF_THESE = 0.9
 _CERTAIN = 0.95
 _UNREACHED = 0.5
-_DEPENDENT = 0.3
+_DEPENDENT = 0.15
 _WORTH_COUNTING = 0.05
 _HEALTHY = 0.3
 _SENTENCES = 5
@@ -126,26 +126,3 @@ def _why_none(candidates: Sequence[Candidate], seen: set[str], situation: Situat
     if len(candidates) > 1 and candidates[1].p >= 0.5 * candidates[0].p and candidates[0].p > 0.1:
         return f"{candidates[0].service} and {candidates[1].service} are about as likely"
     return f"nothing around {situation.service} is clearly unusual"
-
-
-def reachable(start: str, step: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """Everything that `step` leads to from `start`, with the number of hops; `start` itself is 0. Cycle-safe."""
-    found, frontier = {start: 0}, [start]
-    while frontier:
-        ahead = []
-        for here in frontier:
-            for there in step.get(here, ()):
-                if there not in found:
-                    found[there] = found[here] + 1
-                    ahead.append(there)
-        frontier = ahead
-    return found
-
-
-def callers_of(callees: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
-    """The same edges, the other way round."""
-    found: dict[str, list[str]] = {}
-    for caller, those in callees.items():
-        for callee in those:
-            found.setdefault(callee, []).append(caller)
-    return found

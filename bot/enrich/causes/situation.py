@@ -59,3 +59,26 @@ class Situation:
     measured: Mapping[str, Sequence[Measured]] = field(default_factory=dict)
     edges: Mapping[EdgeKey, Sequence[Measured]] = field(default_factory=dict)
     events: Sequence[Event] = ()
+
+
+def reachable(start: str, step: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """Everything that `step` leads to from `start`, with the number of hops; `start` itself is 0. Cycle-safe."""
+    found, frontier = {start: 0}, [start]
+    while frontier:
+        ahead = []
+        for here in frontier:
+            for there in step.get(here, ()):
+                if there not in found:
+                    found[there] = found[here] + 1
+                    ahead.append(there)
+        frontier = ahead
+    return found
+
+
+def callers_of(callees: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """The same edges, the other way round."""
+    found: dict[str, list[str]] = {}
+    for caller, those in callees.items():
+        for callee in those:
+            found.setdefault(callee, []).append(caller)
+    return found
