@@ -23,7 +23,7 @@ from google.protobuf.message import DecodeError
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, DataPointFlags
 
-from bot.errors import BadRequest
+from bot.errors import BadRequest, TooLarge
 from bot.telemetry.samples import NAME, Sample, SampleBatch
 
 _UNITS = {
@@ -34,12 +34,19 @@ _NO_VALUE = DataPointFlags.DATA_POINT_FLAGS_NO_RECORDED_VALUE_MASK
 # In units of the metric; enough for seconds and for milliseconds.
 _FIXED_BOUNDS = tuple(0.00025 * 2**power for power in range(37))
 _ROUNDING = 1.0000001  # powers of a root of two are not exact
+MAX_ENTRIES = 2_000_000
+"""Resources, scopes, metrics and points in one body: an empty one takes two bytes there, and fifty times that here."""
+MAX_PARTS = 40_000_000
+"""Labels and values of all samples of one body. A histogram's point repeats its labels, and its resource's, in every bucket."""
+MAX_LABELS, MAX_BUCKETS = 256, 1_000
+_TOO_MUCH = "more points, or labels on them, than one body may hold: send fewer at a time"
 _NOT_ASKED_FOR = "metric that counts no calls"
 _NO_COUNTER = "gauge, summary or sum that may fall"
 
 
 def decode_protobuf(body: bytes, now: float, wanted: Container[str] | None = None) -> SampleBatch:
-    """The samples of all metrics, or of those in `wanted` as Prometheus names them. Raises BadRequest where the body is no such message."""
+    """The samples of all metrics, or of those in `wanted` as Prometheus names them. Raises BadRequest where the body is no such
+    message, TooLarge where it holds too much."""
     try:
         request = ExportMetricsServiceRequest.FromString(body)
     except DecodeError:
@@ -48,7 +55,7 @@ def decode_protobuf(body: bytes, now: float, wanted: Container[str] | None = Non
 
 
 def decode_json(body: bytes, now: float, wanted: Container[str] | None = None) -> SampleBatch:
-    """The same of a JSON body. Raises BadRequest where it is no such document."""
+    """The same of a JSON body. Raises BadRequest where it is no such document, TooLarge where it holds too much."""
     request = ExportMetricsServiceRequest()
     try:
         json_format.Parse(body, request, ignore_unknown_fields=True, max_recursion_depth=60)
@@ -59,6 +66,8 @@ def decode_json(body: bytes, now: float, wanted: Container[str] | None = None) -
 
 def _read(request: ExportMetricsServiceRequest, wanted: Container[str] | None) -> SampleBatch:
     batch = SampleBatch()
+    parts = 0
+    _check_size(request)
     for resource in request.resource_metrics:
         shared: tuple[str, ...] | None = None
         for scope in resource.scope_metrics:
@@ -66,8 +75,25 @@ def _read(request: ExportMetricsServiceRequest, wanted: Container[str] | None) -
                 points = _points(batch, metric, wanted)
                 if points:
                     shared = _labels(resource.resource.attributes) if shared is None else shared
-                    _take(batch, metric, points, shared)
+                    for point in points:
+                        parts += _take(batch, metric, point, shared)
+                        if parts > MAX_PARTS:
+                            raise TooLarge(_TOO_MUCH)
     return batch
+
+
+def _check_size(request: ExportMetricsServiceRequest) -> None:
+    """Count what there is before anything is made of it."""
+    entries = len(request.resource_metrics)
+    for resource in request.resource_metrics if entries <= MAX_ENTRIES else ():
+        entries += len(resource.scope_metrics)
+        for scope in resource.scope_metrics if entries <= MAX_ENTRIES else ():
+            entries += len(scope.metrics)
+            for metric in scope.metrics if entries <= MAX_ENTRIES else ():
+                kind = metric.WhichOneof("data")
+                entries += len(getattr(metric, kind).data_points) if kind is not None else 0
+    if entries > MAX_ENTRIES:
+        raise TooLarge(_TOO_MUCH)
 
 
 def _points(batch: SampleBatch, metric: Any, wanted: Container[str] | None) -> list[Any]:
@@ -93,24 +119,30 @@ def _points(batch: SampleBatch, metric: Any, wanted: Container[str] | None) -> l
     return points
 
 
-def _take(batch: SampleBatch, metric: Any, points: Iterable[Any], shared: tuple[str, ...]) -> None:
+def _take(batch: SampleBatch, metric: Any, point: Any, shared: tuple[str, ...]) -> int:
+    """Add the samples of one point; says how many labels and values they have in all."""
     kind = metric.WhichOneof("data")
     delta = getattr(metric, kind).aggregation_temporality == _DELTA
     name = _spelled(metric.name, metric.unit)
-    for point in points:
-        batch.accepted += 1
-        labels = shared + _labels(point.attributes)
-        at, start = point.time_unix_nano / 1e9, point.start_time_unix_nano / 1e9
-        if kind == "sum":
-            value = point.as_double if point.WhichOneof("value") == "as_double" else float(point.as_int)
-            batch.samples.append(Sample((NAME, _counter(name), *labels), at, value, start, delta))
-            continue
-        batch.samples.append(Sample((NAME, f"{name}_count", *labels), at, float(point.count), start, delta))
-        if point.HasField("sum"):
-            batch.samples.append(Sample((NAME, f"{name}_sum", *labels), at, point.sum, start, delta))
-        bucket = (NAME, f"{name}_bucket", *labels, "le")
-        for bound, count in _plain(point) if kind == "histogram" else _exponential(point):
-            batch.samples.append(Sample((*bucket, repr(bound)), at, count, start, delta))
+    attributes = len(shared) // 2 + len(point.attributes)
+    if attributes > MAX_LABELS or (kind == "histogram" and len(point.bucket_counts) > MAX_BUCKETS):
+        batch.refuse(f"a point of {metric.name[:60]!r} with more than {MAX_LABELS} attributes or {MAX_BUCKETS} buckets")
+        return attributes
+    batch.accepted += 1
+    labels = shared + _labels(point.attributes)
+    before = len(batch.samples)
+    at, start = point.time_unix_nano / 1e9, point.start_time_unix_nano / 1e9
+    if kind == "sum":
+        value = point.as_double if point.WhichOneof("value") == "as_double" else float(point.as_int)
+        batch.samples.append(Sample((NAME, _counter(name), *labels), at, value, start, delta))
+        return len(labels)
+    batch.samples.append(Sample((NAME, f"{name}_count", *labels), at, float(point.count), start, delta))
+    if point.HasField("sum"):
+        batch.samples.append(Sample((NAME, f"{name}_sum", *labels), at, point.sum, start, delta))
+    bucket = (NAME, f"{name}_bucket", *labels, "le")
+    for bound, count in _plain(point) if kind == "histogram" else _exponential(point):
+        batch.samples.append(Sample((*bucket, repr(bound)), at, count, start, delta))
+    return len(bucket) * (len(batch.samples) - before)
 
 
 def _plain(point: Any) -> Iterator[tuple[float, float]]:

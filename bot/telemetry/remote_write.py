@@ -20,8 +20,13 @@ from google.protobuf import descriptor_pb2, descriptor_pool, message_factory
 from google.protobuf.message import DecodeError
 
 from bot.errors import BadRequest, TooLarge, UnsupportedMediaType
-from bot.telemetry.packing import BODY_LIMIT
 from bot.telemetry.samples import NAME, Sample, SampleBatch
+
+MAX_UNPACKED = 32 * 1024 * 1024
+"""Bytes of one message. Senders keep to a tenth of it; VictoriaMetrics takes as many (docs.victoriametrics.com, maxInsertRequestSize)."""
+MAX_IN_BODY = 1_000_000
+"""Series, and samples, of one body: an empty one takes two bytes there, and a hundred times that here."""
+_TOO_MANY = f"more than {MAX_IN_BODY} series or samples in one body: send fewer at a time"
 
 PROTO_1, PROTO_2 = "prometheus.WriteRequest", "io.prometheus.write.v2.Request"
 
@@ -110,9 +115,13 @@ def decode(proto: str, body: bytes, now: float) -> SampleBatch:
     """The samples of one body. Raises BadRequest where it is not snappy or not that message, TooLarge past the limit."""
     raw = _unsnap(body)
     try:
-        return _read_1(MESSAGES["WriteRequest"].FromString(raw)) if proto == PROTO_1 else _read_2(raw)
+        request = MESSAGES["WriteRequest" if proto == PROTO_1 else "Request"].FromString(raw)
     except DecodeError:
         raise BadRequest(f"not a {proto} message") from None
+    # Counted before anything is made of them.
+    if len(request.timeseries) > MAX_IN_BODY or sum(len(series.samples) for series in request.timeseries) > MAX_IN_BODY:
+        raise TooLarge(_TOO_MANY)
+    return _read_1(request) if proto == PROTO_1 else _read_2(request)
 
 
 def _unsnap(body: bytes) -> bytes:
@@ -122,8 +131,8 @@ def _unsnap(body: bytes) -> bytes:
         shift += 7
         if byte < 0x80:
             break
-    if size > BODY_LIMIT:
-        raise TooLarge(f"the body unpacks to more than {BODY_LIMIT} bytes")
+    if size > MAX_UNPACKED:
+        raise TooLarge(f"the body unpacks to more than {MAX_UNPACKED} bytes")
     try:
         return bytes(cramjam.snappy.decompress_raw(body))
     except cramjam.DecompressionError:
@@ -147,8 +156,7 @@ def _read_1(request: Any) -> SampleBatch:
     return _sorted_out(batch)
 
 
-def _read_2(raw: bytes) -> SampleBatch:
-    request = MESSAGES["Request"].FromString(raw)
+def _read_2(request: Any) -> SampleBatch:
     batch = SampleBatch()
     take = batch.samples.append
     symbols = list(request.symbols)

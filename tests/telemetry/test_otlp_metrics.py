@@ -11,9 +11,10 @@ from google.protobuf import json_format
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, DataPointFlags, Metric
 
-from bot.errors import BadRequest
+from bot.errors import BadRequest, TooLarge
 from bot.layers.families import BY_METRIC
-from bot.telemetry.otlp_metrics import decode_json, decode_protobuf
+from bot.telemetry import otlp_metrics
+from bot.telemetry.otlp_metrics import MAX_BUCKETS, MAX_LABELS, decode_json, decode_protobuf
 from bot.telemetry.samples import SampleBatch
 
 NOW = 1_760_000_000.0
@@ -184,3 +185,44 @@ def test_the_published_example_is_read() -> None:
     batch = decode_json(PAYLOAD.read_bytes(), NOW)
     assert not batch.rejected
     assert "my_counter_total" in {sample.name for sample in batch.samples}
+
+
+def many(buckets: int = 2, attributes: int = 1, points: int = 1) -> Metric:
+    metric = Metric(name="http.client.request.duration", unit="s")
+    metric.histogram.aggregation_temporality = CUMULATIVE
+    for _ in range(points):
+        one = point(
+            metric.histogram.data_points, count=1, explicit_bounds=range(buckets - 1), bucket_counts=[0] * buckets
+        )
+        for number in range(attributes):
+            one.attributes.add(key=f"key.{number}").value.string_value = "x"
+    return metric
+
+
+@pytest.mark.parametrize("absurd", [many(buckets=MAX_BUCKETS + 1), many(attributes=MAX_LABELS + 1)])
+def test_a_point_with_thousands_of_buckets_or_attributes_is_refused_and_the_others_are_taken(absurd: Metric) -> None:
+    """Every bucket is a sample with every attribute: 180 KB would be half a gigabyte."""
+    batch = taken(absurd, many(), service_name="web")
+    assert (batch.accepted, batch.rejected) == (1, 1)
+    assert "more than 256 attributes or 1000 buckets" in batch.errors[0]
+
+
+def test_a_body_whose_labels_repeated_in_every_sample_are_beyond_all_measure_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(otlp_metrics, "MAX_PARTS", 10_000)
+    assert taken(many(attributes=100, points=5)).accepted == 5
+    with pytest.raises(TooLarge, match="send fewer"):
+        taken(many(attributes=100, points=50))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"\x0a\x00" * 1_001, b"\x0a\xd4\x0f" + b"\x12\x00" * 1_002, b"\x0a\xd7\x0f\x12\xd4\x0f" + b"\x12\x00" * 1_002],
+)
+def test_millions_of_nothing_are_refused_before_anything_is_made_of_them(
+    body: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp_metrics, "MAX_ENTRIES", 1_000)
+    with pytest.raises(TooLarge, match="send fewer"):
+        decode_protobuf(body, NOW)

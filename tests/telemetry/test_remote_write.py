@@ -9,8 +9,7 @@ import cramjam
 import pytest
 
 from bot.errors import BadRequest, TooLarge, UnsupportedMediaType
-from bot.telemetry.packing import BODY_LIMIT
-from bot.telemetry.remote_write import MESSAGES, PROTO_1, PROTO_2, decode, protocol
+from bot.telemetry.remote_write import MAX_IN_BODY, MAX_UNPACKED, MESSAGES, PROTO_1, PROTO_2, decode, protocol
 from tests.kit.remote_write import write_request, write_request_2
 
 NOW = 1_760_000_000.0
@@ -116,7 +115,7 @@ def test_what_is_no_remote_write_is_refused(proto: str, body: bytes) -> None:
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked() -> None:
-    size, length = BODY_LIMIT + 1, bytearray()
+    size, length = MAX_UNPACKED + 1, bytearray()
     while size > 127:
         length.append(size & 127 | 128)
         size >>= 7
@@ -152,3 +151,18 @@ def test_the_content_type_says_which_message_it_is(kind: str, expected: str) -> 
 def test_another_type_or_encoding_is_unsupported_so_that_the_sender_falls_back(kind: str, encoding: str) -> None:
     with pytest.raises(UnsupportedMediaType):
         protocol(kind, encoding)
+
+
+@pytest.mark.parametrize(
+    ("proto", "raw"),
+    [
+        (PROTO_1, b"\x0a\x00" * (MAX_IN_BODY + 1)),
+        (PROTO_2, b"\x2a\x00" * (MAX_IN_BODY + 1)),
+        (PROTO_1, b"\x0a\x84\x89\x7a" + b"\x12\x00" * (MAX_IN_BODY + 2)),
+    ],
+    ids=["series", "series of version 2", "samples of one series"],
+)
+def test_millions_of_nothing_are_refused_before_anything_is_made_of_them(proto: str, raw: bytes) -> None:
+    """100 KB as they come, gigabytes as Python objects."""
+    with pytest.raises(TooLarge, match="send fewer"):
+        decode(proto, bytes(cramjam.snappy.compress_raw(raw)), NOW)
