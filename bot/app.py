@@ -60,7 +60,7 @@ from bot.web.limits import RateLimit
 from bot.web.metric_doors import MetricDoors
 from bot.web.overlay import Overlay
 from bot.web.pages import Pages
-from bot.web.problem import errors
+from bot.web.problem import empty_application
 from bot.web.status import Parts, Status
 from bot.web.stream import Stream
 from bot.web.telemetry import TelemetryDoors
@@ -190,7 +190,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             {name: feed.state for name, feed in feeds.items()},
         )
         status = Status(parts, gate)
-        application = web.Application(middlewares=[errors])
+        application = empty_application(ingest.feed.close)
         intake = ingest.intake
         flow_options = FlowOptions(settings.vpc_fields, settings.flow_environment)
         rooms = (
@@ -255,18 +255,18 @@ def _feeds(
 
 async def _listen(stack: AsyncExitStack, application: web.Application, settings: Settings) -> str:
     # Bodies are unpacked by `bot.telemetry.packing`, which knows when to stop; signatures are over what was sent.
-    runner = web.AppRunner(application, access_log=None, auto_decompress=False, shutdown_timeout=_SHUTDOWN_SECONDS)
+    runner = web.AppRunner(
+        application, access_log=None, auto_decompress=False, lingering_time=2.0, shutdown_timeout=_SHUTDOWN_SECONDS
+    )
     await runner.setup()
     stack.push_async_callback(runner.cleanup)
-    host, port = settings.host_port
-    site = web.TCPSite(runner, host, port)
+    site = web.TCPSite(runner, *settings.host_port)
     try:
         await site.start()
     except OSError as error:
         raise ConfigError(f"TOPOLOGY_BOT_LISTEN: cannot listen on {settings.listen}: {error.strerror}") from None
-    bound = runner.addresses[0]
-    shown = f"[{bound[0]}]" if ":" in bound[0] else bound[0]
-    return f"http://{shown}:{bound[1]}"
+    host, port = runner.addresses[0][:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 @contextmanager

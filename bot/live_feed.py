@@ -33,7 +33,7 @@ class Event:
 
 
 class Listener:
-    """One open ear. `behind`: it was let go because it did not keep up."""
+    """One open ear. `behind`: it was let go because it did not keep up, or because the program ends."""
 
     def __init__(self) -> None:
         self.queue: asyncio.Queue[Event] = asyncio.Queue(_QUEUE)
@@ -134,6 +134,14 @@ class LiveFeed:
         self._listeners.add(listener)
         self._alone = 0
         return listener
+
+    def close(self) -> None:
+        """Let everybody go: a stream that waits for the next event would hold up the program's end."""
+        for listener in [*self._listeners]:
+            listener.behind = True
+            self.leave(listener)
+            if not listener.queue.full():
+                listener.queue.put_nowait(Event(self._number, "reset", {}))
 
     def leave(self, listener: Listener) -> None:
         """Stop telling a listener."""

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from bot import metrics
 from bot.errors import BadRequest, NotFound, Overloaded, RateLimited
+from bot.web.body import READING, Reading
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -44,6 +45,18 @@ def of_error(error: BadRequest | NotFound | Overloaded) -> web.Response:
     headers = {"WWW-Authenticate": 'Bearer, Basic realm="topology-bot"'} if error.status == 401 else None
     more = {"suggestions": list(error.suggestions)} if isinstance(error, NotFound) else {}
     return problem(error.status, error.slug, str(error), headers, **more)
+
+
+def empty_application(ending: Callable[[], None]) -> web.Application:
+    """An application without routes, with what all of them rely on. `ending` is called before requests are waited for."""
+
+    async def end(_: web.Application) -> None:
+        ending()
+
+    application = web.Application(middlewares=[errors])
+    application.on_shutdown.append(end)
+    application[READING] = Reading()
+    return application
 
 
 @web.middleware

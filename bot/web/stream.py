@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import OrderedDict
 from typing import Any
 
 import msgspec
@@ -18,6 +19,8 @@ from bot.web.auth import Gate
 
 HEARTBEAT_SECONDS = 15.0
 _WRITE_SECONDS = 10.0
+_RENDERED = 8  # events kept as they are sent, a megabyte each at the most
+_SLICE = 100
 
 
 class Stream:
@@ -27,6 +30,8 @@ class Stream:
         self._feed = feed
         self._view = view
         self._gate = gate
+        self._rendering = asyncio.Lock()
+        self._rendered: OrderedDict[tuple[int, str], bytes] = OrderedDict()
 
     def routes(self) -> list[web.RouteDef]:
         """This room's part of the route table."""
@@ -56,7 +61,8 @@ class Stream:
                 except TimeoutError:
                     await self._write(response, b": still here\n\n")
                 else:
-                    await self._write(response, self._shown(event))
+                    if not listener.behind:
+                        await self._write(response, await self._shown(event))
         except (ConnectionError, TimeoutError):
             pass  # the reader left, or reads nothing
         finally:
@@ -69,16 +75,27 @@ class Stream:
     async def _write(response: web.StreamResponse, text: bytes) -> None:
         await asyncio.wait_for(response.write(text), _WRITE_SECONDS)
 
-    def _shown(self, event: Event) -> bytes:
+    async def _shown(self, event: Event) -> bytes:
+        """The event as it is sent: made once for all who listen, and a few edges at a time, for an alert may be waiting."""
+        async with self._rendering:
+            known = self._rendered.get((event.number, event.what))
+            if known is None:
+                known = self._rendered[event.number, event.what] = await self._made(event)
+                while len(self._rendered) > _RENDERED:
+                    self._rendered.popitem(last=False)
+            return known
+
+    async def _made(self, event: Event) -> bytes:
         data: dict[str, Any] = dict(event.data)
         if event.what == "edges":
             now, graph = time.time(), self._view.graph
-            pairs = [
-                (caller, callee)
-                for caller, callee in data["seen"]
-                if caller in graph and callee in graph.callees(caller)
-            ]
-            data["seen"] = [answers.edge(self._view, *pair, now) for pair in pairs]
+            seen = []
+            for count, (caller, callee) in enumerate(data["seen"], start=1):
+                if caller in graph and callee in graph.callees(caller):
+                    seen.append(answers.edge(self._view, caller, callee, now))
+                if count % _SLICE == 0:
+                    await asyncio.sleep(0)
+            data["seen"] = seen
             data["gone"] = [{"caller": caller, "callee": callee} for caller, callee in data["gone"]]
         return _lines(event.what, data, event.number)
 

@@ -59,7 +59,7 @@ class Webhooks:
         door = self._doors.get(source)
         if door is None:
             raise NotFound(f"no alert source called {source[:40]!r}; there are {', '.join(sorted(self._doors))}")
-        body = await read(request, WEBHOOK_LIMIT)
+        body = await read(request, WEBHOOK_LIMIT, urgent=True)
         try:
             self._verify(door, request, body)
             body = unpack(body, request.headers.get("Content-Encoding", ""), WEBHOOK_LIMIT)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 
+from bot.enrich import answers
 from bot.live_feed import KEPT, MAX_EDGES, Event, Listener, LiveFeed
 from tests.kit import alerts, spans
 from tests.kit.bots import alertmanager_headers, bot
@@ -147,3 +149,24 @@ async def test_a_reader_away_for_too_long_is_told_to_read_the_map_anew() -> None
     listener = feed.join(1)
     assert listener is not None
     assert listener.queue.get_nowait().what == "reset"
+
+
+async def test_an_event_is_made_once_for_all_who_listen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = 0
+    edge = answers.edge
+
+    def counted(*arguments: Any) -> Any:
+        nonlocal made
+        made += 1
+        return edge(*arguments)
+
+    monkeypatch.setattr(answers, "edge", counted)
+    async with bot(tmp_path) as (_, session), AsyncExitStack() as stack:
+        readers = [await stack.enter_async_context(session.get("/api/v1/stream")) for _ in range(5)]
+        for reader in readers:
+            assert (await events(reader))[0] == "hello"
+        pairs = [(f"web-{number}", "cart") for number in range(250)]
+        await session.post("/v1/traces", data=spans.calls(pairs), headers=spans.PROTOBUF)
+        heard = [await events(reader) for reader in readers]
+        assert [(name, len(data["seen"])) for name, _, data in heard] == [("edges", 250)] * 5
+        assert made == 250
