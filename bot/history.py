@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from bot.catalog.services_file import Catalog, CatalogEntry
+from bot.catalog.entries import Catalog, CatalogEntry
 from bot.counts import CALLS, Floats, Integers, KnownEdge, Span, joined
 from bot.enrich.changes_between import EdgeChange, Shifts, Side, changes_between
 from bot.enrich.view import MapView

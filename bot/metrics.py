@@ -58,3 +58,9 @@ OUTBOX_LATENCY = Histogram(
 OUTBOX_WAITING = Gauge("topology_bot_outbox_waiting", "Messages waiting to be sent", registry=REGISTRY)
 COMMANDS = Counter("topology_bot_slack_commands", "Slash commands and clicks", ["what"], registry=REGISTRY)
 LOOP_FAILURES = Counter("topology_bot_loop_failures", "Background loops restarted", ["loop"], registry=REGISTRY)
+
+CATALOG_SERVICES = Gauge("topology_bot_catalog_services", "Services the catalogue knows", registry=REGISTRY)
+CATALOG_PROBLEMS = Gauge("topology_bot_catalog_problems", "What is wrong in the catalogue's sources", registry=REGISTRY)
+CATALOG_FAILURES = Counter(
+    "topology_bot_catalog_failures", "Readings of catalogue sources that failed", ["source"], registry=REGISTRY
+)

@@ -229,11 +229,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """Who owns a service. `source` names the catalogue fact it came from."""
+    """Who owns a service. `source` names the catalogue fact it came from; `slack` is a user group or a channel, and
+    `on_call` the name of who is woken now."""
 
     team: str
     slack: str = ""
     source: str = ""
+    on_call: str = ""
+    email: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.catalog.services_file import Catalog, CatalogEntry
+from bot.catalog.entries import Catalog, CatalogEntry
 from bot.enrich import answers, changes_between
 from bot.enrich.answers import Json, Query
 from bot.enrich.blast import blast_radius

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bot.catalog import services_file
+from bot.catalog.sources import Sources
 from bot.layers.families import BY_METRIC
 from bot.layers.trace import TraceLayer
 from bot.model import PSEUDO, Layer
@@ -194,6 +194,6 @@ def test_what_only_margins_show_is_not_visible_to_the_network(watched: Watched) 
 def _aliases(world: World, folder: Path) -> dict[str, str]:
     path = folder / "services.yaml"
     path.write_text(world.catalog)
-    catalog = services_file.load(path)
+    catalog = Sources([path]).read(0.0)
     assert not catalog.problems
     return dict(catalog.aliases)

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import yaml
 
 MAX_DEPTH = 20
 MAX_VALUES = 1_000_000
+MAX_DOCUMENTS = 10_000
 
 # The C reader is several times faster. Only its events are used: its trees are built by recursion without a limit.
 _LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -35,6 +37,13 @@ class Fields(dict[str, "Value"]):
 Value = str | None | Items | Fields
 
 
+class Document(NamedTuple):
+    """One document of a stream, and the line (from 1) on which it starts."""
+
+    line: int
+    value: Value
+
+
 @dataclass(slots=True)
 class _Open:
     """A collection whose end has not been reached. A mapping's keys and values stand here in turn."""
@@ -47,10 +56,40 @@ class _Open:
 
 def read(data: bytes) -> Value:
     """The one document in `data`. Raises yaml.YAMLError where it is not YAML, has several documents, or is too big."""
+    found: list[Document] = []
+    for document in documents(data):
+        found.append(document)
+        if len(found) > 1:
+            raise yaml.YAMLError(f"line {document.line}: a second document starts; want one")
+    return found[0].value if found else None
+
+
+def documents(data: bytes) -> Iterator[Document]:
+    """The documents in `data`, one by one. Raises yaml.YAMLError where what follows is not YAML, or all of it is too big:
+    the documents before that have been given by then."""
     reader = _Reader()
     for event in yaml.parse(data, _LOADER):
         reader.take(event)
-    return reader.root
+        if isinstance(event, yaml.DocumentEndEvent):
+            yield Document(reader.line, reader.root)
+
+
+def of_json(value: object) -> Value:
+    """What a JSON reader made of a text, as if it had stood in YAML: scalars are texts, and every line is 0.
+
+    The caller has bounded the text's size; JSON readers bound its depth.
+    """
+    if isinstance(value, dict):
+        fields = Fields({str(key): of_json(one) for key, one in value.items()})
+        fields.lines = dict.fromkeys(fields, 0)
+        return fields
+    if isinstance(value, list):
+        items = Items(map(of_json, value))
+        items.lines = (0,) * len(items)
+        return items
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return None if value is None else str(value)
 
 
 class _Reader:
@@ -58,6 +97,7 @@ class _Reader:
 
     def __init__(self) -> None:
         self.root: Value = None
+        self.line = 0
         self._open: list[_Open] = []
         self._anchors: dict[str, Value] = {}
         self._documents = 0
@@ -68,8 +108,10 @@ class _Reader:
         match event:
             case yaml.DocumentStartEvent():
                 self._documents += 1
-                if self._documents > 1:
-                    raise yaml.YAMLError(f"line {line}: a second document starts; want one")
+                if self._documents > MAX_DOCUMENTS:
+                    raise yaml.YAMLError(f"line {line}: more than {MAX_DOCUMENTS} documents")
+                self.root, self.line = None, line
+                self._anchors.clear()  # an anchor holds within its document (YAML 1.2, 9.2)
             case yaml.ScalarEvent():
                 empty = event.implicit[0] and event.value in _NULLS
                 self._add(None if empty else event.value, event.anchor, line)

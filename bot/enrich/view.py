@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bot.catalog.services_file import Catalog, CatalogEntry
+from bot.catalog.entries import Catalog, CatalogEntry
 from bot.graph.live import LiveGraph
 from bot.layers.windows import Windows
 from bot.model import EdgeKey, Layer, Tally

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from bot.catalog.services_file import Catalog, CatalogEntry
+from bot.catalog.entries import Catalog, CatalogEntry
 from bot.enrich import answers
 from bot.enrich.answers import Json, Query
 from bot.enrich.paging import write_cursor

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from bot.catalog.services_file import Catalog, CatalogEntry
+from bot.catalog.entries import Catalog, CatalogEntry
 from bot.enrich.blast import BlastRadius, Dependent, blast_radius
 from bot.model import ENTRY, UNATTRIBUTED, Kind, Layer, Owner
 from tests.kit.maps import NOW, MapMaker

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 
-from bot.catalog.services_file import Catalog, CatalogEntry
+from bot.catalog.entries import Catalog, CatalogEntry
 from bot.enrich.facts import FailingService, MapFacts, read_map
 from bot.model import ENTRY, Kind, Owner
 from tests.kit.maps import NOW, MapMaker

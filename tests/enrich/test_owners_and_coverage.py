@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.catalog.services_file import Catalog, CatalogEntry
+from bot.catalog.entries import Catalog, CatalogEntry
 from bot.enrich.coverage import Coverage, coverage
 from bot.enrich.facts import label
 from bot.enrich.owners import Ownership, ownership

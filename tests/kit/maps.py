@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import pairwise
 
-from bot.catalog.services_file import EMPTY, Catalog
+from bot.catalog.entries import EMPTY, Catalog
 from bot.enrich.view import MapView
 from bot.graph.live import LiveGraph
 from bot.layers.windows import Windows, minute_of
