@@ -18,12 +18,10 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import config, metrics
 from bot.alerts import alertmanager, pagerduty
-from bot.catalog import services_file
 from bot.config import Settings
 from bot.enrich.view import MapView
 from bot.errors import ConfigError
-from bot.feeds import KubernetesFeed, PrometheusFeed, cluster
-from bot.graph.live import LiveGraph
+from bot.feeds import CatalogFeed, KubernetesFeed, PrometheusFeed, cluster
 from bot.history import History
 from bot.incidents.path import AlertWorker
 from bot.incidents.steps import AlertPath
@@ -32,10 +30,9 @@ from bot.intake import Intake
 from bot.layers.ipc import IpcLayer
 from bot.layers.network import Limits, NetworkLayer
 from bot.layers.trace import TraceLayer
-from bot.layers.windows import Windows
 from bot.loops import Loops
-from bot.model import Layer
-from bot.names import Background, NameIndex
+from bot.names import Background
+from bot.offline import build_view, catalog_sources
 from bot.slack import views
 from bot.slack.bolt import SlackDoor, closed_door
 from bot.slack.client import SlackSink
@@ -86,14 +83,6 @@ class Running:
     routes: tuple[tuple[str, str], ...]
 
 
-def build_view(settings: Settings) -> MapView:
-    """An empty map with its catalogue, as `settings` size it."""
-    catalog = services_file.load(settings.catalog) if settings.catalog else services_file.EMPTY
-    names = NameIndex(catalog.aliases)
-    graph = LiveGraph(names, settings.max_services, settings.max_edges, Background(settings.hidden_services))
-    return MapView(graph, {layer: Windows(layer) for layer in Layer}, catalog)
-
-
 @asynccontextmanager
 async def running(settings: Settings, echo: Callable[[str], None] = lambda text: None) -> AsyncIterator[Running]:  # noqa: PLR0915
     """Start the bot and stop it in order. `echo` gets the messages where no Slack token is set.
@@ -106,7 +95,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         stack.push_async_callback(database.close)
         log.info("database ready", version=await database.upgrade())
 
-        view = build_view(settings)
+        sources = catalog_sources(settings)
+        view = build_view(settings, sources)
         past = HistoryStore(database, settings.edge_retention_seconds)
         alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database, rolling=past.rolling)
         trace = TraceLayer(
@@ -161,6 +151,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         )
         await history.note_properties(time.time())
         feeds = _feeds(settings, ingest.intake, ipc, network)
+        catalog = CatalogFeed(sources, view, history.note_properties)
         loops = Loops()
         gate = Gate(
             [Token(one.name, one.scopes, one.secret.get_secret_value().encode()) for one in settings.api_tokens],
@@ -187,7 +178,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             config.strays(),
             time.time(),
             ingest.drops,
-            {name: feed.state for name, feed in feeds.items()},
+            {name: feed.state for name, feed in feeds.items()}
+            | ({"catalog": catalog.state} if sources.configured else {}),
         )
         status = Status(parts, gate)
         application = empty_application(ingest.feed.close)
@@ -211,6 +203,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         stack.push_async_callback(lambda: ingest.close(time.time()))
         stack.push_async_callback(lambda: addresses.keep(ingest, time.time()))
         stack.push_async_callback(loops.stop)
+        stack.callback(sources.close)  # before the loops are waited for: one of them may be waiting for a host
         stack.push_async_callback(sender.drain, _SHUTDOWN_SECONDS)
         loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
         loops.every("write", 1.0, lambda: ingest.write(time.time()))
@@ -219,6 +212,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         loops.every("history", 600.0, history.refresh)
         loops.every("roll up", 60.0, lambda: upkeep.roll_up(past, time.time()))
         loops.every("addresses", 60.0, lambda: addresses.keep(ingest, time.time()))
+        if sources.configured:
+            loops.every("catalog", settings.catalog_refresh_seconds, catalog.refresh)
         for name, feed in feeds.items():
             if isinstance(feed, PrometheusFeed):
                 loops.every(name, 5.0, feed.tick)
@@ -298,31 +293,3 @@ def _first_steps(settings: Settings) -> str:
         f"`http://{host}:{port}/v1/traces` and an Alertmanager webhook at `http://{host}:{port}/webhooks/alertmanager`, "
         "or see the whole thing at once with `make demo`."
     )
-
-
-@asynccontextmanager
-async def reading(settings: Settings) -> AsyncIterator[Parts]:
-    """What a bot would answer from, read from its database without writing to it: for the command line."""
-    database = Database(settings.database_url.get_secret_value(), read_only=True)
-    try:
-        await database.version()
-        view = build_view(settings)
-        alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database)
-        await load(view, maps, time.time(), time.time() - settings.edge_retention_seconds)
-        view.firing = await alerts.firing()
-        closed = tuple(name for name in config.ALERT_SOURCES if not settings.alert_secrets(name))
-        yield Parts(
-            database,
-            alerts,
-            outbox,
-            view,
-            ConsoleSink(lambda text: None),
-            {},
-            {},
-            dict,
-            closed,
-            config.strays(),
-            time.time(),
-        )
-    finally:
-        await database.close()

@@ -17,6 +17,9 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
+from bot.catalog.fetch import require_web_address
+from bot.catalog.pagerduty_api import DEFAULT_URL as PAGERDUTY_API_URL
+from bot.catalog.setting_types import LinkTemplates, Paths
 from bot.errors import ConfigError
 from bot.names import BACKGROUND
 from bot.telemetry.flow_records import VPC_DEFAULT_FIELDS
@@ -32,6 +35,8 @@ _KNOWN_NAMES = {
     "slack_api_url": ("SLACK_API_URL",),
     "alertmanager_tokens": ("TOPOLOGY_BOT_ALERTMANAGER_SECRETS",),
     "pagerduty_secrets": ("PAGERDUTY_WEBHOOK_SECRETS",),
+    "pagerduty_api_token": ("PAGERDUTY_API_TOKEN",),
+    "pagerduty_api_url": ("PAGERDUTY_API_URL",),
 }
 _CONFIG_VARIABLE = "TOPOLOGY_BOT_CONFIG"
 _CLIENT_VARIABLES = ("TOPOLOGY_BOT_URL", "TOPOLOGY_BOT_TOKEN")
@@ -89,7 +94,25 @@ class Settings(BaseModel):
         SecretStr("sqlite:///topology-bot.db"), description="`sqlite:///PATH` or `postgresql://…`; also `DATABASE_URL`"
     )
     channel: str = Field("#incidents", description="Slack channel (id or name) for what no route claims")
-    catalog: Path | None = Field(None, description="path of a `services.yaml` with owners, tiers and aliases")
+    catalog: Paths = Field(
+        (), description="comma-separated catalogue files (owners, tiers, aliases), or directories to search for them"
+    )
+    catalog_refresh_seconds: float = Field(600.0, ge=10, description="how often the catalogue is read again")
+    backstage_url: Secret | None = Field(
+        None, description="a Backstage backend (what comes before `/api/catalog`) to read its catalogue from"
+    )
+    backstage_token: Secret | None = Field(None, description="bearer token for it")
+    pagerduty_api_token: Secret | None = Field(
+        None,
+        description="PagerDuty REST API key, to read services, teams and who is on call; also `PAGERDUTY_API_TOKEN`",
+    )
+    pagerduty_api_url: Secret = Field(
+        SecretStr(PAGERDUTY_API_URL), description="where PagerDuty's REST API is; also `PAGERDUTY_API_URL`"
+    )
+    links: LinkTemplates = Field(
+        (),
+        description="comma-separated `name=address` of every service's logs, traces or metrics; `{service}`, `{from}` … are filled in",
+    )
 
     slack_bot_token: Secret | None = Field(
         None, description="`xoxb-…`; none: messages go to the preview page; also `SLACK_BOT_TOKEN`"
@@ -187,6 +210,9 @@ class Settings(BaseModel):
             )
         if not self.slack_api_url.startswith(("http://", "https://")):
             raise ValueError("slack_api_url: want an http(s) URL")
+        for name, url in (("backstage_url", self.backstage_url), ("pagerduty_api_url", self.pagerduty_api_url)):
+            if url is not None:
+                require_web_address(name, url.get_secret_value())
         return self
 
     @property

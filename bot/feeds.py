@@ -1,4 +1,5 @@
-"""What the bot goes and gets by itself: counters from a Prometheus-compatible server, addresses from a Kubernetes cluster.
+"""What the bot goes and gets by itself: counters from a Prometheus-compatible server, addresses from a Kubernetes cluster, the
+catalogue from its files and hosts.
 
 Comes in: where they are. Goes out: the same batches the doors take in, by the same intake. What is lost: see `bot.pull` and
 `bot.kubernetes`.
@@ -6,15 +7,18 @@ Comes in: where they are. Goes out: the same batches the doors take in, by the s
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
+from bot.catalog.sources import Sources
+from bot.enrich.view import MapView
 from bot.intake import Intake
 from bot.kubernetes.config import Cluster, from_kubeconfig, in_cluster
 from bot.kubernetes.watcher import Watcher
@@ -100,6 +104,26 @@ class KubernetesFeed:
         """For `doctor`."""
         found = self._watcher.state()
         return found | {"problem": "" if found["synced"] else f"the cluster at {found['server']} is not known yet"}
+
+
+class CatalogFeed:
+    """The catalogue, read again now and then; what it said before is in the history."""
+
+    def __init__(self, sources: Sources, view: MapView, noted: Callable[[float], Awaitable[object]]) -> None:
+        self._sources = sources
+        self._view = view
+        self._noted = noted
+
+    async def refresh(self) -> None:
+        """Read all sources again, in a thread, and answer from what they say from then on; `noted` writes it down."""
+        self._view.learn(await asyncio.to_thread(self._sources.read, time.time()))
+        await self._noted(time.time())
+
+    def state(self) -> dict[str, Any]:
+        """For `doctor`. Its problems are the catalogue's own."""
+        found = self._sources.state()
+        waiting = len(self._view.catalog.aliases.keys() - self._view.graph.names.renamed)
+        return found | {"services": len(self._view.catalog.entries), "aliases_only_found_by": waiting}
 
 
 def cluster(where: str, context: str) -> Cluster:

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from bot.catalog.entries import Catalog, CatalogEntry
+from bot.catalog.entries import Catalog, CatalogEntry, Link
 from bot.counts import CALLS, Floats, Integers, KnownEdge, Span, joined
 from bot.enrich.changes_between import EdgeChange, Shifts, Side, changes_between
 from bot.enrich.view import MapView
@@ -226,8 +226,9 @@ def _said(catalog: Catalog) -> dict[str, dict[str, Any]]:
 def _plain(entry: dict[str, Any]) -> dict[str, Any]:
     """As it comes back from the database; what says nothing is left out."""
     kept = {name: value for name, value in entry.items() if value}
-    if "aliases" in kept:
-        kept["aliases"] = list(kept["aliases"])
+    for name in ("aliases", "links", "depends_on"):
+        if name in kept:
+            kept[name] = list(kept[name])
     # Something is always said, so that a service without a word is not taken for one that is gone.
     return kept or {"tier": ""}
 
@@ -248,5 +249,9 @@ def _catalog(said: Mapping[str, dict[str, Any]]) -> Catalog:
             entry_point=given.get("entry_point", False),
             aliases=tuple(given.get("aliases", ())),
             kind=Kind(kind) if kind else None,
+            repository=given.get("repository", ""),
+            links=tuple(Link(**link) for link in given.get("links", ())),
+            depends_on=tuple(given.get("depends_on", ())),
+            sources=given.get("sources", {}),
         )
     return Catalog(entries, aliases)

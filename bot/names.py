@@ -12,7 +12,7 @@ import hashlib
 import ipaddress
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 
 from rapidfuzz import fuzz, process
@@ -194,6 +194,7 @@ class NameIndex:
         self._by_text: dict[str, set[str]] = {}
         self._texts: dict[str, frozenset[str]] = {}
         self._aliases = {clean(alias): clean(target) for alias, target in (aliases or {}).items()}
+        self._learnt: Mapping[str, str] = self._aliases
 
     def __contains__(self, identifier: str) -> bool:
         return identifier in self._texts
@@ -223,6 +224,18 @@ class NameIndex:
         target = self._aliases.get(name)
         return identifier if target is None else f"{target}{mark}{environment}" if "@" not in target else target
 
+    @property
+    def renamed(self) -> Set[str]:
+        """The names that `canonical` has another for."""
+        return self._aliases.keys()
+
+    def learn(self, aliases: Mapping[str, str]) -> None:
+        """Find services by these names, too, and no more by those of the time before.
+
+        `canonical` keeps the names of the start: a count that is taken back has to go where it was added.
+        """
+        self._learnt = {clean(alias): clean(target) for alias, target in aliases.items()}
+
     def find(self, text: str) -> str | None:
         """The id for a text where exactly one service answers to it, else None."""
         holders = self._holders(text)
@@ -230,7 +243,7 @@ class NameIndex:
 
     def _holders(self, text: str) -> Sequence[str]:
         wanted = clean(text)
-        wanted = self._aliases.get(wanted, wanted)
+        wanted = self._learnt.get(wanted, self._aliases.get(wanted, wanted))
         return (wanted,) if wanted in self._texts else sorted(self._by_text.get(wanted, ()))
 
     def resolve(self, text: str) -> str:

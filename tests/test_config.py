@@ -9,6 +9,7 @@ import pytest
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
+from bot.catalog.links import LinkTemplate
 from bot.config import ENVIRONMENT_NAMES, ApiToken, Settings, is_loopback, load, strays
 from bot.errors import ConfigError
 
@@ -19,7 +20,21 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "listen": ("0.0.0.0:9000", '"0.0.0.0:9000"', "0.0.0.0:9000"),
     "database_url": ("postgresql://u:p@db/bot", '"postgresql://u:p@db/bot"', SecretStr("postgresql://u:p@db/bot")),
     "channel": ("C0123", '"C0123"', "C0123"),
-    "catalog": ("/etc/services.yaml", '"/etc/services.yaml"', Path("/etc/services.yaml")),
+    "catalog": (
+        "/etc/services.yaml, /srv/teams,",
+        '["/etc/services.yaml", "/srv/teams"]',
+        (Path("/etc/services.yaml"), Path("/srv/teams")),
+    ),
+    "catalog_refresh_seconds": ("60", "60", 60.0),
+    "backstage_url": ("https://backstage.test", '"https://backstage.test"', SecretStr("https://backstage.test")),
+    "backstage_token": ("t", '"t"', SecretStr("t")),
+    "pagerduty_api_token": ("t", '"t"', SecretStr("t")),
+    "pagerduty_api_url": ("http://pd.test", '"http://pd.test"', SecretStr("http://pd.test")),
+    "links": (
+        "logs=https://l.test/?q={service},a, my traces = https://t.test/{from}",
+        '["logs=https://l.test/?q={service},a", "my traces=https://t.test/{from}"]',
+        (LinkTemplate("logs", "https://l.test/?q={service},a"), LinkTemplate("my traces", "https://t.test/{from}")),
+    ),
     "slack_bot_token": ("xoxb-1", '"xoxb-1"', SecretStr("xoxb-1")),
     "slack_signing_secret": ("abc", '"abc"', SecretStr("abc")),
     "slack_api_url": ("http://slack.test/", '"http://slack.test/"', "http://slack.test/"),
@@ -110,6 +125,8 @@ def test_every_setting_has_a_default_that_stands_when_nothing_is_said(field: str
         ("SLACK_API_URL", "slack_api_url"),
         ("TOPOLOGY_BOT_ALERTMANAGER_SECRETS", "alertmanager_tokens"),
         ("PAGERDUTY_WEBHOOK_SECRETS", "pagerduty_secrets"),
+        ("PAGERDUTY_API_TOKEN", "pagerduty_api_token"),
+        ("PAGERDUTY_API_URL", "pagerduty_api_url"),
     ],
 )
 def test_names_people_already_have_are_read_too_but_ours_is_stronger(variable: str, field: str, tmp_path: Path) -> None:
@@ -161,6 +178,10 @@ def test_a_line_end_behind_a_secret_is_no_part_of_it() -> None:
         ("trace_settle_seconds", "0"), ("trace_settle_seconds", "nan"), ("trace_lifetime_seconds", "1"),
         ("trace_max_spans", "1.5"), ("span_max_age_seconds", "inf"), ("max_services", "1"), ("max_edges", "-5"),
         ("window_retention_seconds", "60"), ("window_retention_seconds", "inf"), ("edge_retention_seconds", "nan"),
+        ("backstage_url", "backstage.test"), ("backstage_url", "https://b.test/?a=b"), ("pagerduty_api_url", "ftp://p.test"),
+        ("backstage_url", "https://[b"), ("catalog_refresh_seconds", "1"),
+        ("links", "https://l.test/{service}"), ("links", "logs=l.test"), ("links", "logs=https://l.test/{pod}"),
+        ("links", "logs=https://l.test/{service"), ("links", "=https://l.test"),
         ("log_format", "xml"), ("log_level", "LOUD"),
     ],
 )  # fmt: skip

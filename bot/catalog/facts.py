@@ -133,20 +133,20 @@ class Notes:
         self.facts: list[Facts] = []
         self.systems: dict[str, str] = {}
         self.emails: dict[str, tuple[str, str]] = {}
-        self._problems: list[str] = []
+        self.problems: list[str] = []
         self._unnamed_problems = 0
 
     def reading(self, *, whole: bool = True) -> Reading:
         """All that was noted."""
-        problems = list(self._problems)
+        problems = list(self.problems)
         if self._unnamed_problems:
             problems.append(f"{self._place}: and {self._unnamed_problems} problems more")
         return Reading(tuple(self.facts), self.systems, self.emails, tuple(problems), whole)
 
     def problem(self, line: int, text: str) -> None:
         """Note what is wrong, and on which line (0: nowhere in particular)."""
-        if len(self._problems) < MAX_PROBLEMS:
-            self._problems.append(f"{self._place}:{line}: {text}" if line else f"{self._place}: {text}")
+        if len(self.problems) < MAX_PROBLEMS:
+            self.problems.append(f"{self._place}:{line}: {text}" if line else f"{self._place}: {text}")
         else:
             self._unnamed_problems += 1
 

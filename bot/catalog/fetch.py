@@ -16,7 +16,7 @@ import requests
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, stop_when_event_set
 from tenacity.nap import sleep_using_event
 
-from bot.errors import BotError, ConfigError
+from bot.errors import BotError
 
 MAX_BYTES = 64 * 1024 * 1024
 TRIES = 3
@@ -147,11 +147,11 @@ def _pause(state: RetryCallState) -> float:
 
 
 def require_web_address(name: str, url: str) -> None:
-    """Raise ConfigError, without a word of the address, where it is none: it may hold a password."""
+    """Raise ValueError, without a word of the address, where it is none: it may hold a password."""
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and not parts.query
     except ValueError:
         usable = False
     if not usable:
-        raise ConfigError(f"{name}: want an http(s) address without a query")
+        raise ValueError(f"{name}: want an http(s) address without a query")

@@ -131,7 +131,9 @@ def _documents(one: Found, by_name: Format, data: bytes) -> FileRead:
     if broken:
         notes.problem(line, f"{broken}; the {len(documents)} documents before that are used")
     _READERS[said](documents, notes)
-    return FileRead(one.path, said, notes.reading(whole=not broken), None, len(data))
+    return FileRead(
+        one.path, said, notes.reading(whole=not broken and bool(notes.facts or not notes.problems)), None, len(data)
+    )
 
 
 def _unreadable(one: Found, format: Format, why: str, line: int = 0) -> FileRead:

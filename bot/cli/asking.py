@@ -13,10 +13,11 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from bot import app, config
+from bot import config, offline
 from bot.cli.terminal import Answer, AsJson, Token, Url, ask, cli, out, say
 from bot.client import Client
 from bot.enrich import answers
+from bot.enrich.about import about_lines
 from bot.enrich.answers import Query
 from bot.enrich.overlay import overlay
 from bot.errors import ConfigError, NotFound
@@ -204,11 +205,11 @@ def _overlaid(file: str, url: str, token: str) -> Answer:
     if url:
         return Client(url, token).post("/api/v1/overlay", body)
 
-    async def offline() -> Answer:
-        async with app.reading(config.load()) as parts:
+    async def from_database() -> Answer:
+        async with offline.reading(config.load()) as parts:
             return overlay(parts.view, trace_file.decode(body, time.time()), time.time())
 
-    return asyncio.run(offline())
+    return asyncio.run(from_database())
 
 
 def _overlay_lines(answer: Answer) -> list[str]:
@@ -226,13 +227,34 @@ def _overlay_lines(answer: Answer) -> list[str]:
 
 
 @cli.command()
+def owner(
+    service: Annotated[str, typer.Argument(help="A service by its name or id; it need not be on the map.")],
+    url: Url = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """Who owns a service and is on call for it, with the source and age of each fact. Exit 1 where no owner is known."""
+
+    async def read(parts: Parts) -> Answer:
+        return answers.owner(parts.view, service, time.time())
+
+    try:
+        answer = ask(url, token, f"/api/v1/services/{quote(service, safe='')}/owner", read, ask_hosts=True)
+    except NotFound as error:
+        say({"error": str(error), "suggestions": list(error.suggestions)}, as_json, str(error))
+        raise typer.Exit(1) from None
+    say(answer, as_json, "\n".join(about_lines(answer)))
+    raise typer.Exit(0 if answer["owner"] else 1)
+
+
+@cli.command()
 def doctor(url: Url = "", token: Token = "", as_json: AsJson = False) -> None:
     """Per source the last event, count and lag; whether Slack and the database are reachable; what to mend."""
 
     async def read(parts: Parts) -> Answer:
         return await examine(parts, time.time())
 
-    found = ask(url, token, "/api/v1/doctor", read)
+    found = ask(url, token, "/api/v1/doctor", read, ask_hosts=True)
     if as_json:
         print(json.dumps(found))
     else:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from bot import app, config
+from bot import config, offline
 from bot.client import Client
 from bot.web.status import Parts
 
@@ -42,16 +42,18 @@ def ask(
     path: str,
     read: Callable[[Parts], Awaitable[T]],
     given: Mapping[str, str] | None = None,
+    *,
+    ask_hosts: bool = False,
 ) -> Any:
-    """An answer from the running bot at `url`, or else from the database, opened read-only."""
+    """An answer from the running bot at `url`, or else from the database, opened read-only; `ask_hosts` as there."""
     if url:
         return Client(url, token).get(path, given)
 
-    async def offline() -> T:
-        async with app.reading(config.load()) as parts:
+    async def from_database() -> T:
+        async with offline.reading(config.load(), ask_hosts=ask_hosts) as parts:
             return await read(parts)
 
-    return asyncio.run(offline())
+    return asyncio.run(from_database())
 
 
 def say(answer: Answer, as_json: bool, text: str) -> None:

@@ -11,16 +11,15 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
+from bot.enrich.about import about, known_as, owner_json
 from bot.enrich.blast import Dependent, blast_radius, owners_to_notify
 from bot.enrich.coverage import coverage, coverage_json
-from bot.enrich.facts import label
 from bot.enrich.health import failing_services, service_rates
-from bot.enrich.owners import ownership
 from bot.enrich.paging import page
 from bot.enrich.view import MapView
 from bot.graph.sighting import Sighted
 from bot.graph.walk import EdgeFilter, dependencies, paths
-from bot.model import EdgeDetail, EdgeKey, Kind, Layer, Owner
+from bot.model import EdgeDetail, EdgeKey, Kind, Layer
 
 MAX_LIMIT = 1_000
 MAX_PATH_HOPS = 8
@@ -88,7 +87,6 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
         for one in sorted(graph.callees(identifier) if every else graph.shown_callees(identifier))
         if shown(identifier, one) and (every or one not in graph.background)
     ]
-    owned = ownership(view, identifier)
     found = summary(view, identifier, failing) | {
         "rates": {
             "calls": round(rates.calls, 1),
@@ -101,11 +99,16 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
         "callees": [edge(view, identifier, one, now) for one in callees[: query.limit]],
         "callers_total": len(callers),
         "callees_total": len(callees),
-        "nearest_owned_dependent": {"id": owned.nearest[0], "owner": _owner(owned.nearest[1])}
-        if owned.nearest
-        else None,
     }
-    return found | frame(view, {identifier, *callers, *callees}, now)
+    return found | about(view, identifier, now) | frame(view, {identifier, *callers, *callees}, now)
+
+
+def owner(view: MapView, text: str, now: float) -> Json:
+    """Who owns a service and what else is known of it, with sources. Raises NotFound where neither map nor catalogue has it."""
+    identifier = known_as(view, text)
+    on_map = identifier in view.graph
+    found: Json = {"id": identifier, "on_map": on_map} | about(view, identifier, now)
+    return found | frame(view, {identifier} if on_map else (), now)
 
 
 def dependents(view: MapView, identifier: str, now: float, query: Query, others: Sequence[str] = ()) -> Json:
@@ -117,7 +120,7 @@ def dependents(view: MapView, identifier: str, now: float, query: Query, others:
     return answer | {
         "id": identifier,
         "with": roots[1:],
-        "owners": [{"owner": _owner(owner), "services": count} for owner, count in owners_to_notify(radius)],
+        "owners": [{"owner": owner_json(owner), "services": count} for owner, count in owners_to_notify(radius)],
         "hit": len(radius.hit),
         "at_risk": len(radius.at_risk),
         "truncated": radius.truncated,
@@ -275,7 +278,7 @@ def summary(view: MapView, identifier: str, failing: dict[str, str]) -> Json:
         "entry_point": node.kind is Kind.SERVICE and view.is_entry_point(identifier),
         "tier": entry.tier if entry else "",
         "domain": entry.domain if entry else "",
-        "owner": _owner(entry.owner) if entry else None,
+        "owner": owner_json(entry.owner) if entry else None,
         "runbook": entry.runbook if entry else "",
         "last_seen": iso(view.graph.last_seen(identifier)),
     }
@@ -293,12 +296,8 @@ def _dependent(one: Dependent) -> Json:
         "entry_point": one.entry_point,
         "tier": one.tier,
         "domain": one.domain,
-        "owner": _owner(one.owner),
+        "owner": owner_json(one.owner),
     }
-
-
-def _owner(owner: Owner | None) -> Json | None:
-    return {"team": owner.team, "slack": owner.slack, "source": owner.source, "label": label(owner)} if owner else None
 
 
 def _rounded(value: float | None, digits: int) -> float | None:

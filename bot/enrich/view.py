@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from bot.catalog.entries import Catalog, CatalogEntry
+from bot.catalog.links import LinkTemplate
 from bot.graph.live import LiveGraph
 from bot.layers.windows import Windows
 from bot.model import EdgeKey, Layer, Tally
@@ -26,6 +27,8 @@ class MapView:
     """Per layer, when it last sent anything (epoch s)."""
     firing: dict[str, float] = field(default_factory=dict)
     """Services with an alert firing now, and since when (epoch s)."""
+    templates: tuple[LinkTemplate, ...] = ()
+    """Links out that every service has."""
     _entries: dict[str, CatalogEntry | None] = field(default_factory=dict)
 
     def counts(self, edge: EdgeKey, since: float, until: float) -> Tally:
@@ -70,6 +73,12 @@ class MapView:
                 self._entries.clear()
             self._entries[service] = self.catalog.entry(service)
         return self._entries[service]
+
+    def learn(self, catalog: Catalog) -> None:
+        """Answer from another reading of the catalogue from now on."""
+        self.catalog = catalog
+        self._entries.clear()
+        self.graph.names.learn(catalog.aliases)
 
     def is_entry_point(self, service: str) -> bool:
         """Whether users come in here: said by the catalogue, or seen as requests from outside every known service."""

@@ -61,7 +61,8 @@ def _rates(rates: Json) -> str:
 
 def _owner(answer: Json) -> str:
     if answer["owner"]:
-        return f"{escape(answer['owner']['label'])} ({escape(answer['owner']['source'])})"
+        on_call = f" · on call: {escape(answer['owner']['on_call'])}" if answer["owner"].get("on_call") else ""
+        return f"{escape(answer['owner']['label'])} ({escape(answer['owner']['source'])}){on_call}"
     nearest = answer["nearest_owned_dependent"]
     if nearest:
         return (

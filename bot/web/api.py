@@ -44,7 +44,8 @@ class Api:
     def routes(self) -> list[web.RouteDef]:
         """This room's part of the route table."""
         handlers = {
-            "services": self.services, "service": self.service, "dependents": self.dependents, "causes": self.causes,
+            "services": self.services, "service": self.service, "owner": self.owner, "dependents": self.dependents,
+            "causes": self.causes,
             "dependencies": self.dependencies, "path": self.path, "graph": self.graph, "coverage": self.coverage,
             "diff": self.diff, "digest": self.digest, "incidents": self.incidents, "incident": self.incident,
             "openapi": self.openapi,
@@ -60,6 +61,11 @@ class Api:
         """One service with its edges."""
         _, query, view, now = await self._asked(request, "service")
         return await self._made(view, lambda: answers.service(view, _id(view, request.match_info["id"]), now, query))
+
+    async def owner(self, request: web.Request) -> web.Response:
+        """Who owns it, on the map or only in the catalogue."""
+        _, _, view, now = await self._asked(request, "owner")
+        return await self._made(view, lambda: answers.owner(view, request.match_info["id"], now))
 
     async def dependents(self, request: web.Request) -> web.Response:
         """Who needs it: the blast radius, ranked."""

@@ -37,6 +37,8 @@ ROUTES: tuple[Route, ...] = (
     Route("services", "GET", "/api/v1/services", "All services", ("q", *PAGE, *FILTERS, *TIME), "ServiceList"),
     Route("service", "GET", "/api/v1/services/{id}", "One service with its edges",
           ("limit", *FILTERS, *TIME), "ServiceDetail", problems=_ONE),
+    Route("owner", "GET", "/api/v1/services/{id}/owner", "Who owns it and is on call; also what only the catalogue knows",
+          ("at",), "Ownership", problems=_ONE),
     Route("dependents", "GET", "/api/v1/services/{id}/dependents", "Who needs it: the blast radius, ranked",
           ("service", "depth", *PAGE, *FILTERS, *TIME), "DependentList", problems=_ONE),
     Route("causes", "GET", "/api/v1/services/{id}/causes", "Likely causes of its trouble, ranked, with evidence",

@@ -38,8 +38,14 @@ def _list(item: Schema, **more: Schema) -> Schema:
 
 _OWNER: Schema = {
     "type": ["object", "null"],
-    "properties": {"team": _TEXT, "slack": _TEXT, "source": _TEXT, "label": _TEXT},
+    "properties": {"team": _TEXT, "slack": _TEXT, "email": _TEXT, "on_call": _TEXT, "source": _TEXT, "label": _TEXT},
 }
+_ABOUT: dict[str, Schema] = {
+    "owner": _OWNER, "tier": _TEXT, "domain": _TEXT, "runbook": _TEXT, "repository": _TEXT, "aliases": _many(_TEXT),
+    "depends_on": _many(_TEXT), "links": _many(_object({"name": _TEXT, "url": _TEXT})),
+    "sources": {"type": "object", "additionalProperties": _object({"source": _TEXT, "age_seconds": _MAYBE_NUMBER})},
+    "nearest_owned_dependent": {"type": ["object", "null"], "properties": {"id": _TEXT, "owner": _OWNER}},
+}  # fmt: skip
 _NUMBERS: Schema = {"type": ["object", "null"], "properties": {
     "calls": _NUMBER, "calls_per_minute": _NUMBER, "error_rate": _MAYBE_NUMBER, "p95_ms": _MAYBE_NUMBER}}  # fmt: skip
 
@@ -75,7 +81,8 @@ SCHEMAS: dict[str, Schema] = {
     "ServiceList": _list(_ref("Service"), total=_INTEGER),
     "ServiceDetail": {"allOf": [_ref("Service"), _object({
         "callers": _many(_ref("Edge")), "callees": _many(_ref("Edge")), "callers_total": _INTEGER, "callees_total": _INTEGER,
-        "rates": {"type": "object"}, **_FRAME})]},
+        "rates": {"type": "object"}, **_ABOUT, **_FRAME})]},
+    "Ownership": _object({"id": _TEXT, "on_map": _TRUTH, **_ABOUT, **_FRAME}),
     "DependentList": _list(_object({
         "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "share": _MAYBE_NUMBER, "state": {"enum": ["hit", "at_risk"]},
         "tier": _TEXT, "domain": _TEXT, "owner": _OWNER, "asynchronous": _TRUTH, "entry_point": _TRUTH,

@@ -12,7 +12,7 @@ import statistics
 import sys
 import time
 
-from bot.catalog.services_file import EMPTY
+from bot.catalog.entries import EMPTY
 from bot.enrich.causes.ranking import rank
 from bot.enrich.live_situation import situation
 from bot.enrich.view import MapView

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from sqlalchemy import text
 
-from bot.catalog.services_file import EMPTY
+from bot.catalog.entries import EMPTY
 from bot.enrich import answers
 from bot.enrich.answers import Query
 from bot.enrich.view import MapView

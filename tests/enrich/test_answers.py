@@ -16,6 +16,7 @@ from bot.errors import BadRequest
 from bot.model import ENTRY, Kind, Layer, Owner
 from tests.kit.maps import NOW, MapMaker
 
+WEB = {"team": "Web", "slack": "", "email": "", "on_call": "", "source": "services.yaml", "label": "Web"}
 CATALOG = Catalog(
     {
         "pay": CatalogEntry(Owner("Payments", "@pay", "services.yaml"), "1", "money", "https://runbooks.test/pay"),
@@ -94,7 +95,7 @@ def test_a_dependent_has_its_way_its_share_its_state_and_its_owner(shop: MapMake
     assert {"id", "hops", "path", "share", "state", "tier", "domain", "owner"} <= web.keys()
     assert (web["hops"], web["path"], web["share"], web["state"]) == (2, ["web", "checkout", "pay"], 1.0, "hit")
     assert (web["tier"], web["domain"], web["entry_point"]) == ("1", "shop", True)
-    assert web["owner"] == {"team": "Web", "slack": "", "source": "services.yaml", "label": "Web"}
+    assert web["owner"] == WEB
     assert (answer["id"], answer["hit"], answer["at_risk"], answer["total"]) == ("pay", 3, 0, 3)
     assert answer["truncated"] is False
 
@@ -159,7 +160,7 @@ def test_a_service_without_traffic_or_owner_says_so_and_names_the_nearest_owned_
     assert found["owner"] is None
     assert found["nearest_owned_dependent"] == {
         "id": "web",
-        "owner": {"team": "Web", "slack": "", "source": "services.yaml", "label": "Web"},
+        "owner": WEB,
     }
 
 

@@ -1,0 +1,79 @@
+"""What a bot would answer from: the empty map with its catalogue, and for the command line, what the database has of it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from bot import config
+from bot.catalog.backstage_api import BackstageApi
+from bot.catalog.pagerduty_api import PagerDutyApi
+from bot.catalog.sources import Remote, Sources
+from bot.config import Settings
+from bot.enrich.view import MapView
+from bot.graph.live import LiveGraph
+from bot.ingest import load
+from bot.layers.windows import Windows
+from bot.model import Layer
+from bot.names import Background, NameIndex
+from bot.slack.console import ConsoleSink
+from bot.storage.alert_store import AlertStore
+from bot.storage.database import Database
+from bot.storage.map_store import MapStore
+from bot.storage.outbox_store import OutboxStore
+from bot.web.status import Parts
+
+
+def catalog_sources(settings: Settings) -> Sources:
+    """Everything that `settings` have the catalogue made of; nothing is read yet."""
+    remotes: list[Remote] = []
+    if settings.backstage_url is not None:
+        token = settings.backstage_token.get_secret_value() if settings.backstage_token else ""
+        remotes.append(BackstageApi(settings.backstage_url.get_secret_value(), token))
+    if settings.pagerduty_api_token is not None:
+        url = settings.pagerduty_api_url.get_secret_value()
+        remotes.append(PagerDutyApi(settings.pagerduty_api_token.get_secret_value(), url))
+    return Sources(settings.catalog, remotes)
+
+
+def build_view(settings: Settings, sources: Sources) -> MapView:
+    """An empty map as `settings` size it, with what the catalogue's files say: hosts are asked once it is needed."""
+    catalog = sources.read(time.time(), remote=False)
+    names = NameIndex(catalog.aliases)
+    graph = LiveGraph(names, settings.max_services, settings.max_edges, Background(settings.hidden_services))
+    return MapView(graph, {layer: Windows(layer) for layer in Layer}, catalog, templates=settings.links)
+
+
+@asynccontextmanager
+async def reading(settings: Settings, *, ask_hosts: bool = False) -> AsyncIterator[Parts]:
+    """What a bot would answer from, read from its database without writing to it. `ask_hosts`: also what Backstage and
+    PagerDuty say, which takes its time."""
+    database = Database(settings.database_url.get_secret_value(), read_only=True)
+    try:
+        await database.version()
+        sources = catalog_sources(settings)
+        view = build_view(settings, sources)
+        if ask_hosts:
+            view.learn(await asyncio.to_thread(sources.read, time.time()))
+        alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database)
+        await load(view, maps, time.time(), time.time() - settings.edge_retention_seconds)
+        view.firing = await alerts.firing()
+        closed = tuple(name for name in config.ALERT_SOURCES if not settings.alert_secrets(name))
+        yield Parts(
+            database,
+            alerts,
+            outbox,
+            view,
+            ConsoleSink(lambda text: None),
+            {},
+            {},
+            dict,
+            closed,
+            config.strays(),
+            time.time(),
+            feeds={"catalog": sources.state} if sources.configured else {},
+        )
+    finally:
+        await database.close()
