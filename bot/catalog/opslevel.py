@@ -26,11 +26,11 @@ def is_ours(document: object) -> bool:
 
 def read(documents: Sequence[Document], notes: Notes) -> None:
     """Note what an `opslevel.yml` says."""
-    for _, given in documents:
+    for line, given in documents:
         if given is None:
             continue
         if not isinstance(given, Fields) or not is_ours(given):
-            notes.problem(0, "want version: 1 and a service or a component")
+            notes.problem(line, "want version: 1 and a service or a component")
             continue
         for key in _KEYS:
             service = notes.section(given, key)
