@@ -164,7 +164,8 @@ class TestTooMuch:
 
     def test_an_alias_bomb_is_refused(self, tmp_path: Path) -> None:
         lines = ["a: &a [x, x]"] + [
-            f"{b}: &{b} {{<<: {{k{n}: *{a}}}, j: *{a}}}" for n, (a, b) in enumerate(["ab", "bc", "cd"])
+            f"{b}: &{b} {{<<: {{k{n}: *{a}}}, j: *{a}}}"
+            for n, (a, b) in enumerate([("a", "b"), ("b", "c"), ("c", "d")])
         ]
         (tmp_path / "services.yaml").write_text("\n".join(lines) + "\nservices: [*d, {id: *d}]\n")
 

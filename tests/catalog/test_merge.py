@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -144,7 +146,7 @@ class TestContradictions:
         ],
     )
     def test_only_what_means_something_else_contradicts(
-        self, field: str, first: object, second: object, contradicts: bool
+        self, field: str, first: Any, second: Any, contradicts: bool
     ) -> None:
         found = merged(fact("a", SERVICES, **{field: first}), fact("a", DATADOG, **{field: second}))
 

@@ -154,7 +154,7 @@ class TestPagerDuty:
         found = pagerduty().read()
 
         assert [(one.id, one.names, one.team, one.on_call, one.links) for one in found.facts] == [
-            ("payments api", ("pf9kmxh", "payments-api"), "Payments", "Ada, Cy", (Link("PagerDuty", service["html_url"]),)),
+            ("payments api", ("pf9kmxh", "payments-api"), "Payments", "Ada, Cy", (Link("PagerDuty", str(service["html_url"])),)),
             ("cart", ("p2",), "Cart people", "", ()),
         ]  # fmt: skip
         assert found.problems == ("api.pagerduty.test: a service has no id",)
@@ -169,7 +169,10 @@ class TestPagerDuty:
             pagerduty().read()
 
 
-MAKERS = [(backstage, ENTITIES, {"items": []}), (pagerduty, f"{PAGERDUTY}/oncalls", {"oncalls": []})]
+MAKERS: list[tuple[Callable[..., Remote], str, dict[str, Any]]] = [
+    (backstage, ENTITIES, {"items": []}),
+    (pagerduty, f"{PAGERDUTY}/oncalls", {"oncalls": []}),
+]
 
 
 @pytest.mark.parametrize(("make", "url", "good"), MAKERS, ids=["Backstage", "PagerDuty"])
