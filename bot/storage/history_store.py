@@ -94,6 +94,7 @@ class HistoryStore:
             }
             found: list[Span] = []
             start, end = int(-(-since // MINUTE)) * MINUTE, int(until // MINUTE) * MINUTE
+            start = max(start, await self._first(connection, notes, end))
             while start < end:
                 size = _step(start, end, kept, stale)
                 if size == MINUTE:
@@ -105,6 +106,15 @@ class HistoryStore:
                         found += await self._coarse(connection, start, size)
                     start = start // size * size + size
             return found
+
+    async def _first(self, connection: AsyncConnection, notes: Iterable[Note], none: int) -> int:
+        """The start of the first day there is anything of, `none` where there is not: whoever asks from the year 1 on must not
+        have every day since looked at."""
+        starts = [note.start for note in notes]
+        for size in (MINUTE, HOUR, DAY):
+            first = await connection.scalar(select(func.min(_blocks.c.start)).where(_blocks.c.seconds == size))
+            starts += [first] if first is not None else []
+        return min(starts) // DAY * DAY if starts else none
 
     async def _seen_at(self, connection: AsyncConnection, at: int) -> tuple[int, Seen]:
         found = (

@@ -387,6 +387,18 @@ async def test_a_range_is_summed_from_the_coarsest_spans_within_it(kept: Kept) -
     }
 
 
+@pytest.mark.parametrize("rolled", [True, False])
+async def test_a_range_from_long_before_there_was_anything_looks_at_no_day_in_between(kept: Kept, rolled: bool) -> None:
+    looks = mock.AsyncMock(wraps=kept.history._bodies)
+    with mock.patch.object(kept.history, "_bodies", looks):
+        assert await kept.total(-5e10, LATER) == {}
+        await kept.write({DAY_ONE + 60: {AB: tally(3)}})
+        if rolled:
+            await kept.history.roll_up(LATER, 0, 0)
+        assert await kept.total(-5e10, LATER) == {AB: 3}
+    assert looks.await_count < 40
+
+
 async def test_a_range_counts_what_is_not_rolled_up_yet(kept: Kept) -> None:
     await kept.write({DAY_ONE + 60: {AB: tally(1)}})
     await kept.history.roll_up(LATER, 0, 0)
