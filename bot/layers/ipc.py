@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
 from bot.layers.counters import MOST, REPLICA_LABELS, Counters
@@ -20,10 +21,12 @@ from bot.layers.family import Family, Reading, Role
 from bot.layers.windows import minute_of
 from bot.layers.witnesses import Witnesses
 from bot.model import WINDOW_SECONDS, EdgeKey, Layer, LayerDelta
+from bot.names import printable
 from bot.telemetry.samples import NAME, Sample, SampleBatch
 
 _AHEAD = 300.0
 _MAX_MEANINGS = 400_000
+_LONGEST = 200  # characters of a protocol or an endpoint
 _NO_CALLS = "metric that counts no calls"
 _NOBODY = "series whose labels name nobody"
 _NO_BOUND = "histogram bucket without a bound"
@@ -171,6 +174,9 @@ def _meaning(metric: str, family: Family, labels: Mapping[str, str]) -> _Meaning
         return _NO_BOUND
     own = frozenset(item for item in labels.items() if item[0] not in REPLICA_LABELS)
     replica = hash(tuple([labels.get(name, "") for name in sorted(REPLICA_LABELS)]))
+    reading = replace(
+        reading, protocol=printable(reading.protocol[:_LONGEST]), endpoint=printable(reading.endpoint[:_LONGEST])
+    )
     edge = (reading.unknown if reading.caller is None else reading.caller.id, reading.callee.id)
     return _Meaning(hash((metric, own)), replica, family, reading, edge, bound)
 

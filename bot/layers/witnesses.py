@@ -17,11 +17,13 @@ from collections.abc import Iterator
 from bot.layers.family import Family, Reading, Role
 from bot.layers.histogram import rebinned
 from bot.layers.windows import minute_of
-from bot.model import WINDOW_SECONDS, EdgeDetail, EdgeKey, LayerDelta, Tally
+from bot.model import MAX_ENDPOINTS, WINDOW_SECONDS, EdgeDetail, EdgeKey, LayerDelta, Tally
 
 _AS_GOOD = 1.02
 """Witnesses that differ by so little agree, and the one believed so far stays: they are never asked at the same moment."""
 
+MAX_WITNESSES = 32
+"""Witnesses of one edge: who they are comes out of labels, which anybody may fill in."""
 _LONGEST = 3_600.0
 _MOST_SAMPLED = 2.0**50  # a day of such minutes still fits a column of 64 bits
 
@@ -168,12 +170,15 @@ class Witnesses:
             if self._open >= self._max:
                 self.dropped["count: too many edges and minutes open"] += 1
                 return
+            if book is not None and account is None and len(book.accounts) >= MAX_WITNESSES:
+                self.dropped["count: too many witnesses of one edge"] += 1
+                return
             book, account, counted = self._opened(edge, reading.witness, minute, since)
         elif since < minute:
             book.look_again(since, minute)
         account.watched(since, minute)
         counted.add(family, reading, bound, increase)
-        if reading.protocol:
+        if reading.protocol and len(account.detail.protocols) < MAX_ENDPOINTS:
             account.detail.protocols.add(reading.protocol)
         if reading.endpoint and family.role is Role.CALLS:
             account.detail.add(EdgeDetail(endpoints={reading.endpoint: increase}))

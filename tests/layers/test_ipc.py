@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bot.layers.families import BY_METRIC, Family
 from bot.layers.histogram import rebinned
 from bot.layers.ipc import IpcLayer
-from bot.layers.witnesses import Witnesses
+from bot.layers.witnesses import MAX_WITNESSES, Witnesses
 from bot.model import ENTRY, UNATTRIBUTED, EdgeDetail, EdgeKey, Layer, LayerDelta, Tally
 from bot.telemetry.samples import Sample, SampleBatch, identity
 
@@ -88,6 +88,19 @@ def test_a_counter_beyond_all_measure_is_left_out_and_harms_no_other(absurd: flo
     ipc.samples(1.0, 2.0, at=MINUTE + 35)
     assert ipc.calls == {"web>cart": 1.0}
     assert ipc.layer.dropped["sample that is no count"] == 1
+
+
+def test_witnesses_protocols_and_endpoints_that_explode_are_bounded() -> None:
+    ipc = Ipc()
+    names = {"source_canonical_service": "web", "destination_canonical_service": "cart"}
+    for number in range(100):
+        ipc.samples(
+            0.0, 5.0, name="istio_requests_total", **names, reporter=str(number), request_protocol="x\x00" * 999
+        )
+    assert ipc.calls == {"web>cart": 5.0}
+    assert ipc.layer.dropped["count: too many witnesses of one edge"] == 100 - MAX_WITNESSES
+    (detail,) = ipc.details.values()
+    assert [len(protocol) for protocol in detail.protocols] == [100]
 
 
 def test_counts_that_are_many_times_the_most_there_can_be_still_fit_the_database() -> None:
