@@ -48,7 +48,9 @@ def faults(body: bytes, oldest: float, newest: float) -> list[dict[str, object]]
 
 def _fault(line: bytes, oldest: float, newest: float) -> str:
     try:
-        record = json.loads(line)
+        record = json.loads(line.decode())  # a byte order mark, UTF-16 and the like are nothing stage 1 reads
+        if b"\\u" in line:
+            json.dumps(record, ensure_ascii=False).encode()  # nor is half of a surrogate pair
     except (ValueError, RecursionError):
         return NOT_A_RECORD
     if not isinstance(record, dict):

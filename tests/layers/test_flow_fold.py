@@ -49,6 +49,25 @@ def test_an_address_that_changed_hands_in_the_minute_keeps_each_start(fold: Flow
 
 
 @pytest.mark.parametrize(
+    "line",
+    [
+        b"\xef\xbb\xbf" + body(record()),
+        body(record(src_ip="\ud800")),
+        body(record(more="\udc00")),
+        body(record()).decode().encode("utf-16"),
+        body(record())[:-1] + b',"more":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+        body(record(src_ip="x" * 1_500_000)),
+    ],
+    ids=["byte order mark", "surrogate", "surrogate elsewhere", "UTF-16", "deep", "long"],
+)
+def test_a_line_stage_1_cannot_read_is_named_too_and_its_neighbours_are_taken(fold: FlowFold, line: bytes) -> None:
+    sent = b"\n".join([body(record()), line, body(record())])
+    folded = fold.fold(sent, TERMS)
+    faults = flow_faults.faults(sent, TERMS.oldest, TERMS.newest)
+    assert (folded.accepted, folded.refused.total()) == (3, 0) or (folded.accepted, bool(faults)) == (2, True)
+
+
+@pytest.mark.parametrize(
     ("changes", "why"),
     [
         ({"start": 0}, flow_faults.BAD_START),
