@@ -92,7 +92,7 @@ def test_a_counter_beyond_all_measure_is_left_out_and_harms_no_other(absurd: flo
 
 def test_witnesses_protocols_and_endpoints_that_explode_are_bounded() -> None:
     ipc = Ipc()
-    names = {"source_canonical_service": "web", "destination_canonical_service": "cart"}
+    names: dict[str, Any] = {"source_canonical_service": "web", "destination_canonical_service": "cart"}
     for number in range(100):
         ipc.samples(
             0.0, 5.0, name="istio_requests_total", **names, reporter=str(number), request_protocol="x\x00" * 999
