@@ -230,9 +230,9 @@ class NameIndex:
         return self._aliases.keys()
 
     def learn(self, aliases: Mapping[str, str]) -> None:
-        """Find services by these names, too, and no more by those of the time before.
+        """Find services by these names, too, instead of those learnt before.
 
-        `canonical` keeps the names of the start: a count that is taken back has to go where it was added.
+        The names of the start stay: `canonical` keeps to them, because a count that is taken back has to go where it was added.
         """
         self._learnt = {clean(alias): clean(target) for alias, target in aliases.items()}
 

@@ -179,7 +179,7 @@ def test_a_line_end_behind_a_secret_is_no_part_of_it() -> None:
         ("trace_max_spans", "1.5"), ("span_max_age_seconds", "inf"), ("max_services", "1"), ("max_edges", "-5"),
         ("window_retention_seconds", "60"), ("window_retention_seconds", "inf"), ("edge_retention_seconds", "nan"),
         ("backstage_url", "backstage.test"), ("backstage_url", "https://b.test/?a=b"), ("pagerduty_api_url", "ftp://p.test"),
-        ("backstage_url", "https://[b"), ("catalog_refresh_seconds", "1"),
+        ("backstage_url", "https://[b"), ("catalog_refresh_seconds", "0"),
         ("links", "https://l.test/{service}"), ("links", "logs=l.test"), ("links", "logs=https://l.test/{pod}"),
         ("links", "logs=https://l.test/{service"), ("links", "=https://l.test"),
         ("log_format", "xml"), ("log_level", "LOUD"),

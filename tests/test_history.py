@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bot.catalog.entries import Catalog, CatalogEntry
+from bot.catalog.entries import Catalog, CatalogEntry, Link
 from bot.enrich import answers, changes_between
 from bot.enrich.answers import Json, Query
 from bot.enrich.blast import blast_radius
@@ -195,7 +196,12 @@ async def test_the_owner_at_two_in_the_night_is_the_one_of_two_in_the_night(time
     history = History(live, times.store)
     live.catalog = Catalog({"pay": CatalogEntry(Owner("Old", "#old", "a"), "2", "money", aliases=("p",))}, {"p": "pay"})
     assert await history.note_properties(T - 7_200) == 1
-    live.catalog = Catalog({"pay": CatalogEntry(Owner("New"), "1", kind=Kind.DATABASE, entry_point=True)})
+    known: dict[str, Any] = {
+        "kind": Kind.DATABASE, "entry_point": True, "repository": "https://r.test", "links": (Link("Board", "https://b.test"),),
+        "depends_on": ("disk",), "sources": {"tier": "a"},
+    }  # fmt: skip
+    new = CatalogEntry(Owner("New", on_call="Ada", email="new@shop.test"), "1", **known)
+    live.catalog = Catalog({"pay": new})
     assert await history.note_properties(T - 3_600) == 1
     assert await history.note_properties(T - 1_800) == 0
     live.catalog = Catalog()
@@ -205,7 +211,7 @@ async def test_the_owner_at_two_in_the_night_is_the_one_of_two_in_the_night(time
     assert before.entry("pay") is None
     assert then.entry("pay") == CatalogEntry(Owner("Old", "#old", "a"), "2", "money", aliases=("p",))
     assert then.graph.names.resolve("p") == "pay"
-    assert later.entry("pay") == CatalogEntry(Owner("New"), "1", kind=Kind.DATABASE, entry_point=True)
+    assert later.entry("pay") == new
     assert later.is_entry_point("pay")
     assert now.entry("pay") is None
 

@@ -287,6 +287,17 @@ def index_of(*nodes: Node, **aliases: str) -> NameIndex:
     return index
 
 
+def test_names_learnt_later_find_a_service_but_rename_no_telemetry() -> None:
+    index = NameIndex({"old": "payments"})
+    index.add(Node("payments", name="payments"))
+    index.learn({"New Name": "payments"})
+
+    assert index.resolve("new name") == "payments"
+    assert index.resolve("old") == "payments"
+    assert (index.canonical("old"), index.canonical("new name")) == ("payments", "new name")
+    assert index.renamed == {"old"}
+
+
 def test_a_service_is_found_by_id_by_id_without_environment_and_by_bare_name() -> None:
     index = index_of(made("payments", "shop", "prod"), made("web"))
 

@@ -43,8 +43,9 @@ class Sources:
         self._paths = tuple(paths)
         self._remotes = tuple(remotes)
         self._files: dict[Path, tuple[FileRead, float]] = {}
-        self._said: dict[str, tuple[Reading, float]] = {}
-        self._failing: dict[str, str] = {}
+        # By the remote's place among them: two may have one host.
+        self._said: dict[int, tuple[Reading, float]] = {}
+        self._failing: dict[int, str] = {}
         self._read_at: float | None = None
         self._busy = threading.Lock()
 
@@ -65,19 +66,19 @@ class Sources:
 
     def state(self) -> dict[str, Any]:
         """For `doctor`: when it was read, how many files there are, and how each host fares."""
-        hosts = {one.source: self._failing.get(one.source, "fine") for one in self._remotes if self._knows(one)}
+        hosts: dict[str, str] = {}
+        for place, one in enumerate(self._remotes):
+            if place in self._failing or place in self._said:
+                hosts[one.source] = self._failing.get(place) or hosts.get(one.source, "fine")
         return {"files": len(self._files), "last_read": self._read_at} | hosts
-
-    def _knows(self, one: Remote) -> bool:
-        return one.source in self._said or one.source in self._failing
 
     def _read(self, now: float, remote: bool) -> Catalog:
         readings, problems = self._read_files(now)
         if remote:
-            for one in self._remotes:
-                self._ask(one, now)
+            for place, one in enumerate(self._remotes):
+                self._ask(place, one, now)
         readings += [reading for reading, _ in self._said.values()]
-        problems += [self._apology(host, why, now) for host, why in sorted(self._failing.items())]
+        problems += [self._apology(place, why, now) for place, why in sorted(self._failing.items())]
         self._read_at = now
         catalog = merge([Reading(problems=tuple(problems)), *readings], self._times())
         metrics.CATALOG_SERVICES.set(len(catalog.entries))
@@ -110,21 +111,25 @@ class Sources:
         read = [one for one, _ in self._files.values()]
         return [*(one.reading for one in read), *files.codeowned(read)], problems
 
-    def _ask(self, one: Remote, now: float) -> None:
+    def _ask(self, place: int, one: Remote, now: float) -> None:
         try:
-            self._said[one.source] = one.read(), now
+            self._said[place] = one.read(), now
         except SourceError as error:
             metrics.CATALOG_FAILURES.labels(one.source).inc()
-            self._failing[one.source] = str(error)
+            self._failing[place] = str(error)
         else:
-            self._failing.pop(one.source, None)
+            self._failing.pop(place, None)
 
-    def _apology(self, host: str, why: str, now: float) -> str:
-        said = self._said.get(host)
-        return f"{host}: {why}" + (f"; what it said {age(now - said[1])} ago is used" if said else "")
+    def _apology(self, place: int, why: str, now: float) -> str:
+        said = self._said.get(place)
+        kept = f"; what it said {age(now - said[1])} ago is used" if said else ""
+        return f"{self._remotes[place].source}: {why}{kept}"
 
     def _times(self) -> dict[str, float]:
-        times = {host: at for host, (_, at) in self._said.items()}
+        times: dict[str, float] = {}
+        for place, (_, at) in self._said.items():
+            host = self._remotes[place].source
+            times[host] = min(at, times.get(host, at))
         for one, at in self._files.values():
             said = {fact.source for fact in one.reading.facts} | ({one.rules.source} if one.rules else set())
             # Two directories may have files of one name: the older reading is the honest one.

@@ -65,6 +65,16 @@ def test_a_host_that_fails_keeps_what_it_said_and_the_problem_says_how_old_that_
     assert sources.state()["backstage.test"] == "fine"
 
 
+def test_two_sources_on_one_host_fail_by_themselves() -> None:
+    sources = Sources([], [Host(saying("1"), "answered 503"), Host(Reading(), Reading())])
+    sources.read(100.0)
+    found = sources.read(700.0)
+
+    assert found.entries["pay"].tier == "1"
+    assert found.read_at == {"backstage.test": 100.0}
+    assert sources.state()["backstage.test"] == "answered 503"
+
+
 def test_a_host_that_never_answered_says_nothing() -> None:
     found = Sources([], [Host("answered 503")]).read(100.0)
 
