@@ -18,6 +18,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import config, metrics
 from bot.alerts import alertmanager, pagerduty
+from bot.changes.log import MAX_CHANGES, SPAN_SECONDS
 from bot.config import Settings
 from bot.enrich.view import MapView
 from bot.errors import ConfigError
@@ -41,6 +42,7 @@ from bot.slack.pace import Pace
 from bot.slack.ports import Sink
 from bot.slack.send import OutboxWorker, Policy
 from bot.storage.alert_store import AlertStore
+from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database
 from bot.storage.history_store import HistoryStore
 from bot.storage.incident_reader import IncidentReader
@@ -52,6 +54,7 @@ from bot.telemetry.otlp_schema import require_upb
 from bot.upkeep import AddressMemory, Retention, Upkeep
 from bot.web.api import Api
 from bot.web.auth import Gate, Token
+from bot.web.change_doors import ChangeDoors
 from bot.web.flow_doors import FlowDoors
 from bot.web.limits import RateLimit
 from bot.web.metric_doors import MetricDoors
@@ -122,6 +125,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         ipc = IpcLayer(time.time())
         ingest = Ingest((network, ipc, trace), view, maps, stored)
         view.firing = await alerts.firing()
+        changes = ChangeStore(database)
+        view.changes.add(await changes.latest(time.time() - SPAN_SECONDS, MAX_CHANGES))
         log.info("map loaded", services=view.graph.service_count, edges=view.graph.edge_count)
 
         client: AsyncWebClient | None = None
@@ -187,7 +192,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         flow_options = FlowOptions(settings.vpc_fields, settings.flow_environment)
         rooms = (
             TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, flow_options),
-            MetricDoors(intake, ipc, gate),
+            MetricDoors(intake, ipc, gate), ChangeDoors(changes, view.changes, intake.sources, gate),
             Webhooks(doors, alerts, worker), Api(view, gate, history, IncidentReader(database)),
             Stream(ingest.feed, view, gate), Overlay(view, gate), status,
         )  # fmt: skip
@@ -199,7 +204,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         else:
             application.add_routes(closed_door())
 
-        upkeep = Upkeep(_retention(settings), ingest, view, alerts)
+        upkeep = Upkeep(_retention(settings), ingest, view, alerts, changes)
         stack.push_async_callback(lambda: ingest.close(time.time()))
         stack.push_async_callback(lambda: addresses.keep(ingest, time.time()))
         stack.push_async_callback(loops.stop)
@@ -283,6 +288,7 @@ def _retention(settings: Settings) -> Retention:
         settings.hour_retention_seconds,
         settings.day_retention_seconds,
         settings.edge_retention_seconds,
+        settings.change_retention_seconds,
     )
 
 

@@ -185,6 +185,9 @@ class Settings(BaseModel):
     day_retention_seconds: float = Field(
         365 * 86_400.0, ge=86_400.0, description="how long the sums of days are kept in the database"
     )
+    change_retention_seconds: float = Field(
+        90 * 86_400.0, ge=86_400.0, description="how long change events are kept in the database"
+    )
     edge_retention_seconds: float = Field(
         30 * 86_400.0, ge=7_200, description="an edge unseen for this long leaves the map"
     )

@@ -169,7 +169,9 @@ class History:
             if newest > 0:
                 heard[layer] = newest
         # These read as the live ones do, which the types cannot say as long as the view names those.
-        return MapView(cast(LiveGraph, graph), cast("Mapping[Layer, Windows]", windows), catalog, heard)
+        return MapView(
+            cast(LiveGraph, graph), cast("Mapping[Layer, Windows]", windows), catalog, heard, self._live.changes
+        )
 
     def _last_seen(self, index: EdgeIndex, past: Past, counts: PastCounts, size: int) -> Floats:
         """By position, 0 for what nobody had seen for too long."""

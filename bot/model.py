@@ -240,6 +240,20 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """Something was changed at `service`, as its sender calls it, at `at` (epoch s). `kind` is `deploy`, `config`, `flag`,
+    `scale` or `other`; `id` is the same for the same change told again."""
+
+    id: str
+    at: float
+    service: str
+    kind: str
+    title: str
+    link: str = ""
+    author: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OutboxRow:
     """One Slack message as we want it: the latest content, and how far Slack has it.
 

@@ -11,6 +11,7 @@ from bot import config
 from bot.catalog.backstage_api import BackstageApi
 from bot.catalog.pagerduty_api import PagerDutyApi
 from bot.catalog.sources import Remote, Sources
+from bot.changes.log import MAX_CHANGES, SPAN_SECONDS
 from bot.config import Settings
 from bot.enrich.view import MapView
 from bot.graph.live import LiveGraph
@@ -20,6 +21,7 @@ from bot.model import Layer
 from bot.names import Background, NameIndex
 from bot.slack.console import ConsoleSink
 from bot.storage.alert_store import AlertStore
+from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database
 from bot.storage.map_store import MapStore
 from bot.storage.outbox_store import OutboxStore
@@ -60,6 +62,7 @@ async def reading(settings: Settings, *, ask_hosts: bool = False) -> AsyncIterat
         alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database)
         await load(view, maps, time.time(), time.time() - settings.edge_retention_seconds)
         view.firing = await alerts.firing()
+        view.changes.add(await ChangeStore(database).latest(time.time() - SPAN_SECONDS, MAX_CHANGES))
         closed = tuple(name for name in config.ALERT_SOURCES if not settings.alert_secrets(name))
         yield Parts(
             database,

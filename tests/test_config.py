@@ -73,6 +73,7 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "hour_retention_seconds": ("90000", "90000", 90_000.0),
     "day_retention_seconds": ("90000", "90000", 90_000.0),
     "edge_retention_seconds": ("86400", "86400", 86_400.0),
+    "change_retention_seconds": ("172800", "172800", 172_800.0),
     "log_format": ("json", '"json"', "json"),
     "log_level": ("debug", '"debug"', "debug"),
 }

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from bot.enrich.causes.metric_kinds import TABLE, Family
 from bot.enrich.causes.situation import EdgeKey, Event, Measured, Points, Situation
 from bot.enrich.view import MapView
+from bot.errors import Ambiguous, NotFound
 from bot.graph.walk import dependencies, dependents
 from bot.layers.windows import minute_of
 from bot.model import WINDOW_SECONDS, Layer, Tally
@@ -25,6 +26,7 @@ _PRIOR_CALLS = 3.0  # so that one failed call among two is no outage
 _FEW_CALLS = 3.0
 _LEVEL_MINUTES = 3.0
 _NEW_SECONDS = 3_600.0
+_CHANGES_SECONDS = 6 * 3_600.0
 _ABOUT = {Family.ERRORS: "error_ratio", Family.LATENCY: "latency_mean_ms", Family.TRAFFIC: "requests"}
 
 _Minutes = Sequence[tuple[int, Tally]]
@@ -47,7 +49,7 @@ def situation(
     return Situation(
         service, metric, at, services, {one: those for one, those in callees.items() if those},
         measured, _edges(view, callees, now, max(1, minutes)),
-        (*_alerts(view, service, known), *_new_edges(view, callees, at)),
+        (*_alerts(view, service, known), *_new_edges(view, callees, at), *_changes(view, known, at, now)),
     )  # fmt: skip
 
 
@@ -146,6 +148,18 @@ def _alerts(view: MapView, service: str, known: set[str]) -> Iterable[Event]:
     return (
         Event("alert", one, "", since) for one, since in sorted(view.firing.items()) if one in known and one != service
     )
+
+
+def _changes(view: MapView, known: set[str], at: float, now: float) -> Iterable[Event]:
+    """What was changed lately at the services in view, by whatever name it was told of."""
+    for change in view.changes.between(at - _CHANGES_SECONDS, now):
+        try:
+            service = view.graph.names.resolve(change.service)
+        except (NotFound, Ambiguous):
+            continue
+        if service in known:
+            who = f" by {change.author}" if change.author else ""
+            yield Event("change", service, f"{change.kind}: {change.title}{who}", change.at)
 
 
 def _new_edges(view: MapView, callees: Mapping[str, Sequence[str]], at: float) -> Iterable[Event]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bot.catalog.entries import Catalog, CatalogEntry
 from bot.catalog.links import LinkTemplate
+from bot.changes.log import ChangeLog
 from bot.graph.live import LiveGraph
 from bot.layers.windows import Windows
 from bot.model import EdgeKey, Layer, Tally
@@ -25,6 +26,8 @@ class MapView:
     catalog: Catalog
     heard: dict[Layer, float] = field(default_factory=dict)
     """Per layer, when it last sent anything (epoch s)."""
+    changes: ChangeLog = field(default_factory=ChangeLog)
+    """What was deployed, configured, switched or scaled lately."""
     firing: dict[str, float] = field(default_factory=dict)
     """Services with an alert firing now, and since when (epoch s)."""
     templates: tuple[LinkTemplate, ...] = ()

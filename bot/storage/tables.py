@@ -147,6 +147,19 @@ class LayerMemoryRow(SQLModel, table=True):
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class ChangeRow(SQLModel, table=True):
+    """One change event. `id` is made of what it says; `service` is as its sender named it."""
+
+    __tablename__ = "change_event"
+    id: str = Field(primary_key=True)
+    at: float = Field(index=True)
+    service: str
+    kind: str
+    title: str
+    link: str = ""
+    author: str = ""
+
+
 class DeliveryRow(SQLModel, table=True):
     """One webhook body, stored before it is acknowledged. States: `waiting`, `done`, `failed`."""
 

@@ -68,6 +68,8 @@ ROUTES: tuple[Route, ...] = (
     Route("flows", "POST", "/ingest/flows", "Flow records; `format` says whose", ("format",), "Receipt", _NDJSON, "202", _IN),
     Route("identities", "POST", "/ingest/identities", "Who owned which address when; where listeners lead",
           (), "Receipt", _NDJSON, "202", _IN),
+    Route("changes", "POST", "/ingest/changes", "What was deployed, configured, switched or scaled, and when",
+          (), "Receipt", _NDJSON, "202", _IN),
     Route("webhooks", "POST", "/webhooks/{source}", "Alerts", (), "", ("application/json",), "202", (*_IN, "404")),
     Route("slack", "POST", "/slack/events", "Slack's commands and clicks", (), "", ("application/json",), problems=("401", "404")),
     Route("health", "GET", "/healthz", "The process answers", (), "Document", problems=()),

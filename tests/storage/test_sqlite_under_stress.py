@@ -188,7 +188,7 @@ async def test_reading_a_database_at_rest_leaves_every_file_as_it_was(tmp_path: 
     await database.close()
     before = files(tmp_path)
     reader = Database(f"sqlite:///{tmp_path}/bot.db", read_only=True)
-    assert await reader.version() == "0003"
+    assert await reader.version() == "0004"
     assert await counted(reader) == {1.0}
     await reader.close()
 

@@ -1,0 +1,1 @@
+"""Change events: what was deployed, configured, switched or scaled, and when."""
