@@ -93,6 +93,8 @@ class BlastRadius:
 def owners_to_notify(radius: BlastRadius) -> list[tuple[Owner, int]]:
     """Who owns the nearest dependents, with how many of them: those hit and most at risk first, each owner once."""
     found: dict[tuple[str, str], tuple[Owner, int]] = {}
+    if not radius.view.catalog.entries:
+        return []
     for service in radius.ranked[:_OWNERS_LOOKED_UP]:
         entry = radius.view.entry(service)
         if entry is not None and entry.owner is not None:
@@ -142,9 +144,10 @@ def _hit(view: MapView, reach: Reach, now: float) -> Mapping[str, str]:
 def _share(view: MapView, path: Sequence[str]) -> tuple[float | None, bool]:
     """The expected share of the first service's requests that need the last, and whether a queue lies between."""
     share: float | None = 1.0
-    asynchronous = any(view.graph.node(service).kind is Kind.QUEUE for service in path)
+    queues = {service for service in path if view.graph.node(service).kind is Kind.QUEUE}
+    asynchronous = bool(queues)
     for caller, callee in pairwise(path):
-        if view.graph.node(caller).kind is Kind.QUEUE:
+        if caller in queues:
             continue  # a queue hands on all it is given; it has no requests of its own
         step = view.call_share(caller, callee)
         share = None if share is None or step is None else share * step
