@@ -156,7 +156,9 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         )
         await history.note_properties(time.time())
         feeds = _feeds(settings, ingest.intake, ipc, network)
-        catalog = CatalogFeed(sources, view, history.note_properties)
+        clusters = [feed for feed in feeds.values() if isinstance(feed, KubernetesFeed)]
+        catalog = CatalogFeed(sources, view, history.note_properties, settings.catalog_refresh_seconds, clusters)
+        catalogued = sources.configured or bool(clusters)
         loops = Loops()
         gate = Gate(
             [Token(one.name, one.scopes, one.secret.get_secret_value().encode()) for one in settings.api_tokens],
@@ -183,8 +185,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             config.strays(),
             time.time(),
             ingest.drops,
-            {name: feed.state for name, feed in feeds.items()}
-            | ({"catalog": catalog.state} if sources.configured else {}),
+            {name: feed.state for name, feed in feeds.items()} | ({"catalog": catalog.state} if catalogued else {}),
         )
         status = Status(parts, gate)
         application = empty_application(ingest.feed.close)
@@ -217,8 +218,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         loops.every("history", 600.0, history.refresh)
         loops.every("roll up", 60.0, lambda: upkeep.roll_up(past, time.time()))
         loops.every("addresses", 60.0, lambda: addresses.keep(ingest, time.time()))
-        if sources.configured:
-            loops.every("catalog", settings.catalog_refresh_seconds, catalog.refresh)
+        if catalogued:
+            loops.every("catalog", min(5.0, settings.catalog_refresh_seconds), catalog.tick)
         for name, feed in feeds.items():
             if isinstance(feed, PrometheusFeed):
                 loops.every(name, 5.0, feed.tick)

@@ -12,14 +12,18 @@ import os
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
+from bot.catalog.facts import Reading
 from bot.catalog.sources import Sources
 from bot.enrich.view import MapView
 from bot.intake import Intake
+from bot.kubernetes import labels
 from bot.kubernetes.config import Cluster, from_kubeconfig, in_cluster
 from bot.kubernetes.watcher import Watcher
 from bot.layers.families import FAMILIES
@@ -90,6 +94,7 @@ class KubernetesFeed:
     def __init__(self, cluster: Cluster, environment: str, intake: Intake, network: NetworkLayer) -> None:
         self._intake = intake
         self._network = network
+        self._source = f"labels at {urlsplit(cluster.server).hostname}"
         self._watcher = Watcher(cluster, self._take, environment=environment)
 
     async def run(self) -> None:
@@ -100,6 +105,16 @@ class KubernetesFeed:
         body = b"\n".join(map(msgspec.json.encode, records))
         await self._intake.take("kubernetes", Layer.NETWORK, body, identities.decode, self._network.learn, repeats=True)
 
+    @property
+    def known(self) -> bool:
+        """Whether everything in it has been listed."""
+        return self._watcher.synced
+
+    def labels(self) -> Callable[[], Reading] | None:
+        """What its pods' labels say of whose they are, to be called in a thread; None before the cluster is known."""
+        known = self._watcher.pods()
+        return None if known is None else partial(labels.reading, known, self._source)
+
     def state(self) -> dict[str, Any]:
         """For `doctor`."""
         found = self._watcher.state()
@@ -109,14 +124,37 @@ class KubernetesFeed:
 class CatalogFeed:
     """The catalogue, read again now and then; what it said before is in the history."""
 
-    def __init__(self, sources: Sources, view: MapView, noted: Callable[[float], Awaitable[object]]) -> None:
+    def __init__(
+        self,
+        sources: Sources,
+        view: MapView,
+        noted: Callable[[float], Awaitable[object]],
+        every: float,
+        clusters: Sequence[KubernetesFeed] = (),
+    ) -> None:
         self._sources = sources
         self._view = view
         self._noted = noted
+        self._every = every
+        self._clusters = clusters
+        self._labels: dict[int, Callable[[], Reading]] = {}
+        self._due = 0.0
+
+    async def tick(self) -> None:
+        """Read it again where that is due, or where a cluster has just become known."""
+        new = any(cluster.known and place not in self._labels for place, cluster in enumerate(self._clusters))
+        if new or time.monotonic() >= self._due:
+            self._due = time.monotonic() + self._every
+            await self.refresh()
 
     async def refresh(self) -> None:
         """Read all sources again, in a thread, and answer from what they say from then on; `noted` writes it down."""
-        self._view.learn(await asyncio.to_thread(self._sources.read, time.time()))
+        for place, cluster in enumerate(self._clusters):
+            # A cluster that is being listed anew keeps what it said last.
+            if (said := cluster.labels()) is not None:
+                self._labels[place] = said
+        more = list(self._labels.values())
+        self._view.learn(await asyncio.to_thread(self._sources.read, time.time(), more=more))
         await self._noted(time.time())
 
     def state(self) -> dict[str, Any]:

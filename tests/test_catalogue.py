@@ -14,6 +14,8 @@ import pytest
 from bot.app import Running
 from tests.kit.bots import bot, get, until
 from tests.kit.fake_catalog import FakeCatalog
+from tests.kit.fake_kubernetes import TOKEN as KUBERNETES_TOKEN
+from tests.kit.fake_kubernetes import FakeKubernetes, deployed
 from tests.kit.spans import PROTOBUF, calls
 from tests.test_cli import run
 
@@ -142,6 +144,30 @@ async def test_a_changed_file_is_read_while_the_bot_runs_and_renames_no_telemetr
     assert running.view.graph.names.canonical("pay-svc") == "payments"
     assert running.view.graph.names.canonical("pay-new") == "pay-new"
     assert state["aliases_only_found_by"] >= 1
+
+
+async def test_labels_of_a_cluster_are_facts_as_soon_as_it_is_known(tmp_path: Path) -> None:
+    async with FakeKubernetes() as cluster:
+        labels = {"team": "payments"}
+        for workload in ("payments", "cart"):
+            given = deployed(workload, "x2x9z", ip=f"10.0.0.{len(workload)}", labels=labels)
+            cluster.put("pods", given)
+        (tmp_path / "kubeconfig").write_text(
+            json.dumps({
+                "current-context": "a", "contexts": [{"name": "a", "context": {"cluster": "a", "user": "a"}}],
+                "clusters": [{"name": "a", "cluster": {"server": cluster.url}}],
+                "users": [{"name": "a", "user": {"token": KUBERNETES_TOKEN}}],
+            })
+        )  # fmt: skip
+        (tmp_path / "services.yaml").write_text("services: [{id: payments, team: Payments Team, tier: 1}]")
+        changes = {"kubernetes": str(tmp_path / "kubeconfig"), "catalog": tmp_path / "services.yaml"}
+        async with bot(tmp_path, **changes) as (running, session):
+            await until(lambda: _knows(running, "cart.shop"), "the cluster's labels", 30)
+            cart = await get(session, "/api/v1/services/cart.shop/owner")
+            payments = await get(session, "/api/v1/services/payments.shop/owner")
+
+    assert (cart["owner"]["team"], cart["sources"]["owner"]["source"]) == ("payments", "labels at 127.0.0.1")
+    assert (payments["owner"]["team"], payments["tier"]) == ("Payments Team", "1")
 
 
 async def test_the_owner_command_asks_the_bot_or_the_hosts_themselves(tmp_path: Path, hosts: FakeCatalog) -> None:

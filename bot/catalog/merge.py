@@ -4,7 +4,8 @@ Comes in: what each source said. Goes out: a `Catalog` whose entries name the so
 stronger source says otherwise (`facts.Format` has the order), named in `problems`; problems beyond `MAX_CONTRADICTIONS`.
 
 Two sources mean one service where the names they give it meet: an id, an alias, a PagerDuty id. A name points straight at an
-id, and the first to take it keeps it, so aliases can make no circle.
+id, and the first to take it keeps it, so aliases can make no circle. What is said of `payments` holds for `payments.shop@prod`, too,
+as far as nobody as strong says something of just that one.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from itertools import groupby
 from typing import TypeVar
 
 from bot import names
-from bot.catalog.entries import Catalog, CatalogEntry
+from bot.catalog.entries import Catalog, CatalogEntry, parts
 from bot.catalog.facts import Facts, Format, Reading, team_key
 from bot.model import Kind, Owner
 
@@ -89,14 +90,27 @@ class _Merging:
 
     def catalog(self, problems: list[str], read_at: Mapping[str, float]) -> Catalog:
         """All that was taken. `problems` are those of the sources themselves."""
-        entries = {identifier: self._entry(identifier, said) for identifier, said in self._said.items()}
+        for identifier, said in self._said.items():
+            self._compare(identifier, said)
+        entries = {identifier: self._entry(self._about(identifier), said) for identifier, said in self._said.items()}
         aliases = {name: identifier for name, (identifier, _) in self._called.items() if name not in entries}
         problems += self._contradictions
         if self._unnamed:
             problems.append(f"catalogue: and {self._unnamed} contradictions more")
         return Catalog(entries, aliases, tuple(problems), dict(read_at))
 
-    def _entry(self, identifier: str, said: Sequence[Facts]) -> CatalogEntry:
+    def _about(self, identifier: str) -> list[Facts]:
+        """Everything that holds for an id: the stronger source first, and of one source what is about fewer services first."""
+        name, namespace, environment = parts(identifier)
+        general = [identifier]
+        if namespace and environment:
+            general += [f"{name}.{namespace}", f"{name}@{environment}"]
+        if namespace or environment:
+            general.append(name)
+        said = [fact for one in dict.fromkeys(general) for fact in self._said.get(one, ())]
+        return sorted(said, key=lambda fact: fact.format)
+
+    def _entry(self, said: Sequence[Facts], own: Sequence[Facts]) -> CatalogEntry:
         sources: dict[str, str] = {}
 
         def text(fact: str, among: Sequence[Facts] = said) -> str:
@@ -116,14 +130,13 @@ class _Merging:
         for fact, found in (("links", links), ("depends_on", depends_on)):
             if found:
                 sources[fact] = ", ".join(dict.fromkeys(one.source for one in said if getattr(one, fact)))
-        self._compare(identifier, said)
         return CatalogEntry(
             owner=self._owner(said, text, sources),
             tier=text("tier"),
             domain=domain[0] if domain else "",
             runbook=text("runbook"),
             entry_point=bool(entry_point and entry_point.entry_point),
-            aliases=_together(one.aliases for one in said),
+            aliases=_together(one.aliases for one in own),
             kind=Kind(kind.kind) if kind and kind.kind else None,
             repository=text("repository"),
             links=links[:_MAX_LINKS],

@@ -7,7 +7,7 @@ read now keeps what it said last, which is a problem that says so, and how old i
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -54,10 +54,11 @@ class Sources:
         """Whether there is anything to read."""
         return bool(self._paths or self._remotes)
 
-    def read(self, now: float, *, remote: bool = True) -> Catalog:
-        """What all of them say. Without `remote`, hosts are not asked: what they said last is used."""
+    def read(self, now: float, *, remote: bool = True, more: Iterable[Callable[[], Reading]] = ()) -> Catalog:
+        """What all of them say, and what `more` gives, which others keep up to date. Without `remote`, hosts are not asked:
+        what they said last is used."""
         with self._busy:
-            return self._read(now, remote)
+            return self._read(now, remote, [one() for one in more])
 
     def close(self) -> None:
         """Give up what is under way, soon."""
@@ -72,7 +73,7 @@ class Sources:
                 hosts[one.source] = self._failing.get(place) or hosts.get(one.source, "fine")
         return {"files": len(self._files), "last_read": self._read_at} | hosts
 
-    def _read(self, now: float, remote: bool) -> Catalog:
+    def _read(self, now: float, remote: bool, more: Sequence[Reading]) -> Catalog:
         readings, problems = self._read_files(now)
         if remote:
             for place, one in enumerate(self._remotes):
@@ -80,7 +81,7 @@ class Sources:
         readings += [reading for reading, _ in self._said.values()]
         problems += [self._apology(place, why, now) for place, why in sorted(self._failing.items())]
         self._read_at = now
-        catalog = merge([Reading(problems=tuple(problems)), *readings], self._times())
+        catalog = merge([Reading(problems=tuple(problems)), *readings, *more], self._times(now, more))
         metrics.CATALOG_SERVICES.set(len(catalog.entries))
         metrics.CATALOG_PROBLEMS.set(len(catalog.problems))
         return catalog
@@ -125,8 +126,8 @@ class Sources:
         kept = f"; what it said {age(now - said[1])} ago is used" if said else ""
         return f"{self._remotes[place].source}: {why}{kept}"
 
-    def _times(self) -> dict[str, float]:
-        times: dict[str, float] = {}
+    def _times(self, now: float, more: Sequence[Reading]) -> dict[str, float]:
+        times = {fact.source: now for reading in more for fact in reading.facts}
         for place, (_, at) in self._said.items():
             host = self._remotes[place].source
             times[host] = min(at, times.get(host, at))

@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from bot.kubernetes import listening, naming
+from bot.kubernetes.labels import Pods, service_name
 from bot.kubernetes.objects import EndpointSlice, Node, Object, Pod, Service
 
 MAX_OBJECTS = 200_000
@@ -57,6 +58,11 @@ class Identities:
     def records(self) -> list[Record]:
         """Everything that holds now, for a heartbeat."""
         return [record for _, record in self._held.values()]
+
+    def pods(self) -> Pods:
+        """The pods as they are, for another thread to read while this mirror goes on."""
+        pods = tuple(one for one in self._objects.values() if isinstance(one, Pod))
+        return Pods(pods, frozenset(self._split), self._environment)
 
     def counts(self) -> dict[str, int]:
         """Objects by type, and records."""
@@ -211,10 +217,9 @@ class Identities:
 
     def _of_pod(self, key: Key, pod: Pod, now: float) -> dict[Place, Record]:
         named = naming.named(pod)
-        release = named.instance if (key[1], named.instance) not in self._split else ""
         start = min(now, naming.started(pod) or now)
         record = {
-            "service": named.explicit or release or named.workload,
+            "service": service_name(named, (key[1], named.instance) in self._split),
             "start": start,
             "end": None,
             "kind": "service",

@@ -19,6 +19,7 @@ import structlog
 from bot.errors import Overloaded
 from bot.kubernetes.config import Cluster
 from bot.kubernetes.identities import Identities, Record
+from bot.kubernetes.labels import Pods
 from bot.kubernetes.objects import Object
 from bot.kubernetes.watch import RESOURCES, Api, Follower
 
@@ -73,6 +74,15 @@ class Watcher:
                 for follower in self._followers:
                     tasks.create_task(follower.run(), name=f"kubernetes {follower.resource.name}")
                 tasks.create_task(self._tell(), name="kubernetes records")
+
+    @property
+    def synced(self) -> bool:
+        """Whether everything was listed once."""
+        return self._begun
+
+    def pods(self) -> Pods | None:
+        """The cluster's pods; None before all are listed."""
+        return self._identities.pods() if self._begun else None
 
     def state(self) -> dict[str, object]:
         """For `doctor`: the cluster, what is known of it, and how each resource fares."""

@@ -120,6 +120,33 @@ class TestWhichServiceIsMeant:
         assert found.entry("c") is found.entries["a"]  # by the only alias that anybody stronger knows
 
 
+class TestGeneralAndParticular:
+    """What is said of a name holds for it in every namespace and environment, unless somebody says otherwise."""
+
+    def test_a_cluster_adds_to_what_a_file_says_of_the_name(self) -> None:
+        found = merged(
+            fact("pay", SERVICES, tier="1"),
+            fact("pay.shop@prod", Format.KUBERNETES, team="shop", tier="3"),
+            fact("pay.billing@prod", Format.KUBERNETES, team="billing"),
+        )
+
+        told = {name: (one.tier, one.owner.team if one.owner else "") for name, one in found.entries.items()}
+        assert told == {"pay": ("1", ""), "pay.shop@prod": ("1", "shop"), "pay.billing@prod": ("1", "billing")}
+        assert found.problems == ()
+
+    def test_of_one_source_the_particular_counts_more(self) -> None:
+        found = merged(
+            fact("pay", SERVICES, tier="1", domain="money", aliases=("p",)),
+            fact("pay@staging", SERVICES, tier="3"),
+            fact("pay.shop@staging", DATADOG, tier="2", team="shop"),
+        )
+        entry = found.entries["pay.shop@staging"]
+
+        assert (entry.tier, entry.domain, entry.aliases) == ("3", "money", ())
+        assert found.entries["pay@staging"].owner is None
+        assert found.problems == ()
+
+
 class TestContradictions:
     """Said with both places, and who wins."""
 

@@ -137,7 +137,7 @@ class TestPagerDuty:
                 ]
             },
         )
-        service = {"id": "PF9KMXH", "name": "Payments API", "html_url": "https://shop.pagerduty.test/PF9KMXH",
+        service: dict[str, Any] = {"id": "PF9KMXH", "name": "Payments API", "html_url": "https://shop.pagerduty.test/PF9KMXH",
                    "teams": [{"id": "T1", "summary": "Payments"}], "escalation_policy": {"id": "POLICY1", "summary": "Pay"}}  # fmt: skip
         bare = {"id": "P2", "summary": "cart", "teams": [], "escalation_policy": {"id": "P3", "name": "Cart people"}}
         services = {"include[]": ["teams", "escalation_policies"], "limit": "100"}
@@ -169,7 +169,7 @@ class TestPagerDuty:
             pagerduty().read()
 
 
-MAKERS: list[tuple[Callable[..., Remote], str, dict[str, Any]]] = [
+MAKERS: list[tuple[Callable[[], Remote], str, Any]] = [
     (backstage, ENTITIES, {"items": []}),
     (pagerduty, f"{PAGERDUTY}/oncalls", {"oncalls": []}),
 ]
