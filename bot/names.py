@@ -230,11 +230,11 @@ class NameIndex:
         return self._aliases.keys()
 
     def learn(self, aliases: Mapping[str, str]) -> None:
-        """Find services by these names, too, instead of those learnt before.
+        """Find services by these names, too, instead of those learnt before; they are `clean`, as a catalogue's are.
 
         The names of the start stay: `canonical` keeps to them, because a count that is taken back has to go where it was added.
         """
-        self._learnt = {clean(alias): clean(target) for alias, target in aliases.items()}
+        self._learnt = aliases
 
     def find(self, text: str) -> str | None:
         """The id for a text where exactly one service answers to it, else None."""

@@ -290,9 +290,9 @@ def index_of(*nodes: Node, **aliases: str) -> NameIndex:
 def test_names_learnt_later_find_a_service_but_rename_no_telemetry() -> None:
     index = NameIndex({"old": "payments"})
     index.add(Node("payments", name="payments"))
-    index.learn({"New Name": "payments"})
+    index.learn({"new name": "payments"})
 
-    assert index.resolve("new name") == "payments"
+    assert index.resolve("New Name") == "payments"
     assert index.resolve("old") == "payments"
     assert (index.canonical("old"), index.canonical("new name")) == ("payments", "new name")
     assert index.renamed == {"old"}

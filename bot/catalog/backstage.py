@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from bot import names
-from bot.catalog.facts import Facts, Notes, plain_kind, plain_tier, team_key
+from bot.catalog.facts import Facts, Notes, address_or_nothing, plain_kind, plain_tier, team_key
 from bot.catalog.plain_yaml import Document, Fields
 from bot.model import Kind
 
@@ -103,6 +103,5 @@ def _marked(places: Iterable[Fields], keys: frozenset[str], notes: Notes) -> str
 
 def _repository(annotations: Fields, notes: Notes) -> str:
     if slug := notes.text(annotations, "github.com/project-slug"):
-        return f"https://github.com/{slug}"
-    location = notes.text(annotations, "backstage.io/source-location")
-    return location.removeprefix("url:") if location.startswith(("url:https://", "url:http://")) else ""
+        return address_or_nothing(f"https://github.com/{slug}")
+    return address_or_nothing(notes.text(annotations, "backstage.io/source-location").removeprefix("url:"))

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bot import names
-from bot.catalog.facts import Facts, Notes, dashed, plain_kind, plain_tier
+from bot.catalog.facts import Facts, Notes, address_or_nothing, dashed, plain_kind, plain_tier
 from bot.catalog.plain_yaml import Document, Fields
 
 _NO_SERVICES = frozenset(("domain", "team"))
@@ -95,5 +95,5 @@ def _repository(info: Fields, notes: Notes) -> str:
     git = notes.section(info, "x-cortex-git")
     for host, address in _CODE_HOSTS.items():
         if name := notes.text(notes.section(git, host), "repository"):
-            return address + name
+            return address_or_nothing(address + name)
     return ""

@@ -97,6 +97,11 @@ class Reading:
     whole: bool = True
 
 
+def address_or_nothing(text: str) -> str:
+    """The text where it is an http(s) address that can stand in a message."""
+    return text if is_web_address(text) else ""
+
+
 def team_key(team: str) -> str:
     """What is the same for two spellings of one team: `group:default/Pay Ments`, `@shop/pay-ments` and `Pay_Ments`."""
     return re.sub(r"[\s_-]+", "-", names.clean(team).rpartition("/")[2].rpartition(":")[2].strip("@#"))

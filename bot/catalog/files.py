@@ -72,7 +72,7 @@ def find(paths: Sequence[Path]) -> tuple[list[Found], list[str]]:
     found: dict[Path, Found] = {}
     problems: list[str] = []
     for path in paths:
-        for one in _below(path, problems) if path.is_dir() else [Found(path, path.name)]:
+        for one in _below(path, problems) if _is_folder(path) else [Found(path, path.name)]:
             if len(found) >= MAX_FILES:
                 problems.append(f"{one.path}: not read, nor what comes after it: there are more than {MAX_FILES} files")
                 return list(found.values()), problems
@@ -117,7 +117,8 @@ def _documents(one: Found, by_name: Format, data: bytes) -> FileRead:
     broken = ""
     line = 0
     try:
-        documents.extend(plain_yaml.documents(data))
+        for document in plain_yaml.documents(data):
+            documents.append(document)  # one by one: those before a fault are kept
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark is not None else 0
@@ -159,7 +160,7 @@ def _below(folder: Path, problems: list[str]) -> Iterator[Found]:
 
     for place, folders, files in os.walk(folder, onerror=unreadable):
         for name in sorted(folders):
-            if (Path(place) / name).is_symlink() and not _real(Path(place) / name).is_relative_to(inside):
+            if _is_link(Path(place) / name) and not _real(Path(place) / name).is_relative_to(inside):
                 problems.append(
                     f"{place}/{name}: a link that leads out of {folder}; name its target in the setting to read it"
                 )
@@ -174,6 +175,15 @@ def _below(folder: Path, problems: list[str]) -> Iterator[Found]:
                 yield Found(path, path.relative_to(folder).as_posix())
             else:
                 problems.append(f"{path}: a link that leads out of {folder}; name its target in the setting to read it")
+
+
+# `Path` has these, too, but raises where it may not look.
+def _is_folder(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112
+
+
+def _is_link(path: Path) -> bool:
+    return os.path.islink(path)  # noqa: PTH114
 
 
 def _real(path: Path) -> Path:

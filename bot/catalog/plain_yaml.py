@@ -74,17 +74,15 @@ def documents(data: bytes) -> Iterator[Document]:
             yield Document(reader.line, reader.root)
 
 
-def of_json(value: object) -> Value:
-    """What a JSON reader made of a text, as if it had stood in YAML: scalars are texts, and every line is 0.
-
-    The caller has bounded the text's size; JSON readers bound its depth.
-    """
+def of_json(value: object, depth: int = MAX_DEPTH) -> Value:
+    """What a JSON reader made of a text, as if it had stood in YAML: scalars are texts, and every line is 0. The caller has
+    bounded the text's size; what is nested more than `depth` deep is left out."""
     if isinstance(value, dict):
-        fields = Fields({str(key): of_json(one) for key, one in value.items()})
+        fields = Fields({str(key): of_json(one, depth - 1) for key, one in value.items()} if depth else {})
         fields.lines = dict.fromkeys(fields, 0)
         return fields
     if isinstance(value, list):
-        items = Items(map(of_json, value))
+        items = Items([of_json(one, depth - 1) for one in value] if depth else ())
         items.lines = (0,) * len(items)
         return items
     if isinstance(value, bool):

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from bot import names
-from bot.catalog.facts import MAX_SERVICES, MAX_TEXT, Facts, Format, Reading, is_web_address, plain_tier
+from bot.catalog.facts import MAX_SERVICES, MAX_TEXT, Facts, Format, Reading, address_or_nothing, plain_tier
 from bot.kubernetes.naming import Named, named
 from bot.kubernetes.objects import Pod
 
@@ -64,5 +64,5 @@ def _said(labels: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str
     found = {fact: next((by_word[word] for word in words if word in by_word), "") for fact, words in _READ.items()}
     found["tier"] = tier if (tier := plain_tier(found["tier"])).isdigit() else ""
     for fact in ("runbook", "repository"):
-        found[fact] = found[fact] if is_web_address(found[fact]) else ""
+        found[fact] = address_or_nothing(found[fact])
     return {fact: text for fact, text in found.items() if text}

@@ -111,3 +111,42 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         found = None
 
     assert found is None or isinstance(found, str | Items | Fields)
+
+
+def test_the_documents_of_a_stream_come_one_by_one_with_their_lines() -> None:
+    found = list(plain_yaml.documents(b"# nothing yet\n---\na: &x 1\n---\n--- {b: 2}\n"))
+
+    assert [(one.line, one.value) for one in found] == [(2, {"a": "1"}), (4, None), (5, {"b": "2"})]
+
+
+def test_what_stands_before_the_fault_has_been_given_by_then() -> None:
+    documents = plain_yaml.documents(b"a: 1\n---\nb: [\n")
+
+    assert next(documents).value == {"a": "1"}
+    with pytest.raises(yaml.YAMLError):
+        next(documents)
+
+
+@pytest.mark.parametrize("text", [b"a: &x 1\n---\nb: *x\n", b"---\n" * 10_001])
+def test_a_stream_keeps_the_rules_of_a_file(text: bytes) -> None:
+    with pytest.raises(yaml.YAMLError):
+        list(plain_yaml.documents(text))
+
+
+def test_json_reads_like_yaml() -> None:
+    found = plain_yaml.of_json({"a": [1, True, None, "x", 1.5], "b": {"c": False}})
+
+    assert found == {"a": ["1", "true", None, "x", "1.5"], "b": {"c": "false"}}
+    assert isinstance(found, plain_yaml.Fields)
+    assert found.lines == {"a": 0, "b": 0}
+
+
+def test_json_nested_too_deep_is_cut_and_costs_no_recursion() -> None:
+    value: object = "x"
+    for _ in range(5_000):
+        value = [value]
+    depth, found = 0, plain_yaml.of_json(value)
+    while isinstance(found, list) and found:
+        depth, found = depth + 1, found[0]
+
+    assert (depth, found) == (plain_yaml.MAX_DEPTH, [])
