@@ -124,20 +124,16 @@ class Intake:
     ) -> B:
         now = time.time()
         batch = decode(body, now)
-        if digest and not self._is_new(layer, digest, now):
-            self.dropped[layer.value, "duplicate batch"] += 1  # a sender's retry: taken once, answered as before
-        else:
-            keep(batch, now)
-        return batch
-
-    def _is_new(self, layer: Layer, digest: bytes, now: float) -> bool:
         applied = self._applied[layer]
         while applied and (len(applied) > _MAX_BATCH_IDS or next(iter(applied.values())) < now - BATCH_GRACE_SECONDS):
             applied.popitem(last=False)
         if digest in applied:
-            return False
-        applied[digest] = now
-        return True
+            self.dropped[layer.value, "duplicate batch"] += 1  # a sender's retry: taken once, answered as before
+            return batch
+        keep(batch, now)
+        if digest:  # only now: what could not be kept is news when the sender tries again
+            applied[digest] = now
+        return batch
 
     def _note(self, source: str, layer: Layer, batch: Batch) -> None:
         stats = self.sources.setdefault(source, SourceStats())
