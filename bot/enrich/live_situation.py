@@ -10,18 +10,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bot.enrich.causes.metric_kinds import TABLE, Family
-from bot.enrich.causes.situation import EdgeKey, Event, Measured, Points, Situation
-from bot.enrich.view import MapView
-from bot.errors import Ambiguous, NotFound
+from bot.enrich.causes.situation import Event, Measured, Points, Situation
+from bot.enrich.view import COUNTING_LAYERS, MapView
 from bot.graph.walk import dependencies, dependents
 from bot.layers.windows import minute_of
-from bot.model import WINDOW_SECONDS, Layer, Tally
+from bot.model import WINDOW_SECONDS, EdgeKey, Layer, Tally
 
 MAX_DEPENDENCIES = 300
 MAX_CALLERS = 100
 SPAN_SECONDS = 3_600.0
 _DAY = 86_400.0
-_COUNTING = (Layer.IPC, Layer.TRACE)
 _PRIOR_CALLS = 3.0  # so that one failed call among two is no outage
 _FEW_CALLS = 3.0
 _LEVEL_MINUTES = 3.0
@@ -77,7 +75,7 @@ def _measured(
 
 def _counting(view: MapView, service: str = "", edge: EdgeKey | None = None) -> Layer | None:
     """The layer that counts a service's requests, or an edge's calls, best: metrics count every call, traces a sample."""
-    for layer in _COUNTING:
+    for layer in COUNTING_LAYERS:
         windows = view.windows.get(layer)
         if windows is not None and (windows.calls(edge) if edge is not None else windows.served(service)) > 0:
             return layer
@@ -153,11 +151,8 @@ def _alerts(view: MapView, service: str, known: set[str]) -> Iterable[Event]:
 def _changes(view: MapView, known: set[str], at: float, now: float) -> Iterable[Event]:
     """What was changed lately at the services in view, by whatever name it was told of."""
     for change in view.changes.between(at - _CHANGES_SECONDS, now):
-        try:
-            service = view.graph.names.resolve(change.service)
-        except (NotFound, Ambiguous):
-            continue
-        if service in known:
+        service = view.graph.names.find(change.service)  # no search for what is close: there may be thousands
+        if service is not None and service in known:
             who = f" by {change.author}" if change.author else ""
             yield Event("change", service, f"{change.kind}: {change.title}{who}", change.at)
 

@@ -14,7 +14,7 @@ from bot.model import EdgeKey, Layer, Tally
 
 # Where several layers count the same calls, one is believed: metrics count every call, traces a sample of them.
 _ENTRIES_REMEMBERED = 200_000
-_COUNTING_LAYERS = (Layer.IPC, Layer.TRACE)
+COUNTING_LAYERS = (Layer.IPC, Layer.TRACE)
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class MapView:
     def counts(self, edge: EdgeKey, since: float, until: float) -> Tally:
         """Counts on one edge over the windows that start in `[since, until)`, from the layer that counts best."""
         tally = Tally()
-        for layer in _COUNTING_LAYERS:
+        for layer in COUNTING_LAYERS:
             if (windows := self.windows.get(layer)) is not None:
                 tally = windows.sum(edge, since, until)
                 if tally.calls > 0:
@@ -47,7 +47,7 @@ class MapView:
     def served(self, service: str, since: float, until: float) -> Tally:
         """What a service was asked by anybody, known or not, from the layer that counts best."""
         tally = Tally()
-        for layer in _COUNTING_LAYERS:
+        for layer in COUNTING_LAYERS:
             if (windows := self.windows.get(layer)) is not None:
                 tally = windows.sum_inward(service, since, until)
                 if tally.calls > 0:
@@ -60,7 +60,7 @@ class MapView:
 
     def call_share(self, caller: str, callee: str) -> float | None:
         """Calls to `callee` for each request `caller` serves, at most 1; None where its own requests are not known."""
-        for layer in _COUNTING_LAYERS:
+        for layer in COUNTING_LAYERS:
             if (windows := self.windows.get(layer)) is not None:
                 served, calls = windows.served(caller), windows.calls((caller, callee))
                 if served > 0 and calls > 0:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from bot import names
 from bot.enrich.cause_answer import causes
 from bot.enrich.causes.ranking import rank
 from bot.enrich.live_situation import situation
+from bot.model import Change
 from tests.kit.maps import NOW, MapMaker, minute
 
 
@@ -103,3 +105,16 @@ def test_a_healthy_service_is_not_blamed_for_callers_that_fail_for_another_reaso
     found = rank(situation(made.view, "fraud", NOW))
     assert found.named is None
     assert found.ruled_out == ("rules",)
+
+
+def test_changes_of_services_nobody_knows_are_passed_over_without_a_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    def search(*given: object) -> None:
+        raise AssertionError("an alert waits for this, once for every change")
+
+    monkeypatch.setattr(names, "close_matches", search)
+    made = shop()
+    made.view.changes.add(
+        Change(str(number), NOW - number, name, "deploy", "v2")
+        for number, name in enumerate(("nobody", "db"), start=60)
+    )
+    assert [event.service for event in situation(made.view, "web", NOW).events] == ["db"]

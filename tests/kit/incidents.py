@@ -10,7 +10,8 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from bot.enrich.causes.situation import EdgeKey, Event, Measured, Situation
+from bot.enrich.causes.situation import Event, Measured, Situation
+from bot.model import EdgeKey
 
 FAULTS = ("slow", "failing", "saturated", "bad deploy", "dead", "noisy neighbour", "two at once")
 AT = 1_700_000_000.0

@@ -129,7 +129,7 @@ def _measured(service: str, measured: Measured, at: float, table: MetricTable) -
 
 
 def _events(situation: Situation, table: MetricTable, found: Anomalies) -> list[Anomaly]:
-    seen: dict[tuple[str, str, str, int], list[Anomaly]] = defaultdict(list)
+    seen: dict[tuple[str, str, str, int], Anomaly] = {}
     for event in situation.events:
         direction, outbound, name = event.direction, False, event.name
         if event.kind == "metric":
@@ -140,10 +140,9 @@ def _events(situation: Situation, table: MetricTable, found: Anomalies) -> list[
             family = Family.LOGS
         else:
             continue
-        telling = _EVENT_STRENGTH / (1.0 + (event.usual or 0.0))  # what happens all the time says little
-        one = Anomaly(event.service, family, name, direction, telling, outbound=outbound)
-        seen[event.service, event.kind, name, direction].append(one)
-    return [max(same, key=lambda one: one.strength) for same in seen.values()]
+        one = Anomaly(event.service, family, name, direction, _EVENT_STRENGTH, outbound=outbound)
+        seen[event.service, event.kind, name, direction] = one  # said often is said once
+    return list(seen.values())
 
 
 def _one_a_metric(raw: Iterable[Anomaly]) -> list[Anomaly]:

@@ -11,7 +11,8 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable
 
-from bot.enrich.causes.situation import EdgeKey, Event, Situation
+from bot.enrich.causes.situation import Event, Situation
+from bot.model import EdgeKey
 
 _SERVED = 0.5
 _INSIDE = 0.5

@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 from bot.enrich.causes.anomalies import Anomalies, Anomaly, strength
 from bot.enrich.causes.deviation import Deviation, deviation
 from bot.enrich.causes.metric_kinds import Family, MetricTable, spelled
-from bot.enrich.causes.situation import EdgeKey, Measured, Points, Situation, reachable
+from bot.enrich.causes.situation import Measured, Points, Situation, callers_of, reachable
+from bot.model import EdgeKey
 
 _REQUESTS = re.compile(r"request|rps|qps|(^|_)ops(_|$)|throughput|calls|count")
 _CALLERS_SIDE = re.compile(r"(^|_)(src|client|source|outbound|caller)(_|$)")
@@ -26,30 +27,29 @@ _MILLISECONDS = re.compile(r"_ms(_|$)|milli")
 _SAME_MOMENT = 30.0
 _SILENT_TAKES = 0.9
 _SURGE_HOPS, _SURGE, _SURGE_MOVED = 5, 0.5, 0.8
-BASE, SLOPE = 0.2, 0.9
+_BLIND_TAKES, _BLIND_MATCHING_TAKES = 0.2, 0.9
 _PREFERRED = ("avg", "mean", "p95", "p90", "p99", "p50")
 
 
 @dataclass(slots=True)
 class Effect:
     """What one service adds. `total` and `own` are in requests failed, or seconds added, a unit of time; `own` is what no
-    callee explains, of which `gap` lies between it and its peers. `strength` is how unusual that is."""
+    callee explains. `strength` is how unusual that is, `gap_strength` the same of what lies between it and its peers.
+    `laid_by`: the caller whose trouble was laid to it, because it is silent or because nobody counts its failures."""
 
     total: float = 0.0
     own: float = 0.0
-    gap: float = 0.0
     strength: float = 0.0
     gap_strength: float = 0.0
     shown: Anomaly | None = None
-    explained_by: str = ""
+    laid_by: str = ""
 
 
 @dataclass(slots=True)
 class _Edge:
-    """Excess seconds of one edge as its two ends tell it, and the gap between them."""
+    """Excess seconds of one edge as its caller tells it, and the gap to what its callee tells."""
 
     callers: Deviation | None = None
-    callees: Deviation | None = None
     gap: Deviation | None = None
     unit: float = 1.0
 
@@ -58,7 +58,6 @@ class _Edge:
 class Effects:
     """Effects of every service in one family; `largest` is the largest total."""
 
-    family: Family
     by_service: dict[str, Effect] = field(default_factory=dict)
     largest: float = 0.0
 
@@ -77,27 +76,23 @@ def effects(situation: Situation, found: Anomalies, table: MetricTable, family: 
 class _Work:
     def __init__(self, situation: Situation, found: Anomalies, table: MetricTable, family: Family) -> None:
         self._situation, self._found, self._table, self._family = situation, found, table, family
-        self._callers: dict[str, list[str]] = defaultdict(list)
-        for caller, callees in situation.callees.items():
-            for callee in callees:
-                if callee != caller:
-                    self._callers[callee].append(caller)
+        callers = callers_of(situation.callees)
+        self._callers = {one: [caller for caller in those if caller != one] for one, those in callers.items()}
         # What depends on the alerting service may have other reasons to fail, which are not in view.
         self._below = reachable(situation.service, situation.callees)
-        self._traffic: dict[str, float] = {}
+        self._requests: dict[str, float] = {}
         self._shown = {service: self._pick(service) for service in situation.services}
 
     def effects(self) -> Effects:
-        result = Effects(self._family)
+        result = Effects()
         for service, shown in self._shown.items():
             if shown is not None and shown.found is not None:
                 total = shown.found.excess * _unit(shown.name, self._family) * self._weight(service, shown.name)
-                result.by_service[service] = Effect(total, 0.0, 0.0, shown.strength, 0.0, shown)
+                result.by_service[service] = Effect(total, 0.0, shown.strength, 0.0, shown)
         edges = self._edges() if self._family is Family.LATENCY else {}
         for service, effect in result.by_service.items():
-            explained, largest = self._explained(service, result.by_service, edges)
+            explained = self._explained(service, result.by_service, edges)
             effect.own = max(0.0, effect.total * effect.strength - explained)
-            effect.explained_by = largest
         self._give_gaps(result, edges)
         self._lay_to_the_silent(result)
         if self._family is Family.ERRORS:
@@ -115,7 +110,7 @@ class _Work:
         for _ in range(_SURGE_HOPS):
             for service in sorted(result.by_service):
                 effect, surge = result.by_service[service], surges[service]
-                senders = [one for one in self._callers[service] if surges.get(one, 0.0) >= _SURGE]
+                senders = [one for one in self._callers.get(service, ()) if surges.get(one, 0.0) >= _SURGE]
                 if surge < _SURGE or effect.own <= 0 or not senders:
                     continue
                 sender = result.by_service[max(senders, key=lambda one: (surges[one], one))]
@@ -140,7 +135,7 @@ class _Work:
                 silent = result.by_service.setdefault(callee, Effect())
                 silent.own += effect.own * _SILENT_TAKES / len(gone)
                 silent.strength = max(silent.strength, effect.strength)
-                silent.shown, silent.explained_by = None, service
+                silent.laid_by = service
             effect.own *= 1 - _SILENT_TAKES
 
     def _suspect_the_blind(self, result: Effects) -> None:
@@ -153,12 +148,12 @@ class _Work:
             for callee in self._situation.callees.get(service, ()):
                 if callee == service or self._counted(callee):
                     continue
-                share = min(1.0, self._calls(service, callee) / max(self.traffic(service), 1e-9))
+                share = min(1.0, self._calls(service, callee) / max(self._traffic(service), 1e-9))
                 match = math.exp(-abs(math.log(max(failing, 1e-6) / max(share, 1e-6))))
                 blind = result.by_service.setdefault(callee, Effect())
-                blind.own = max(blind.own, effect.own * (BASE + SLOPE * match))
+                blind.own = max(blind.own, effect.own * (_BLIND_TAKES + _BLIND_MATCHING_TAKES * match))
                 blind.strength = max(blind.strength, effect.strength)
-                blind.explained_by = service
+                blind.laid_by = service
 
     def _counted(self, service: str) -> bool:
         """Whether anybody counts a service's failures. A share that never moved off nothing is a metric that is broken, unless
@@ -180,35 +175,30 @@ class _Work:
     def _weight(self, service: str, metric: str) -> float:
         """By what an excess is multiplied: traffic where it is an average or a share, 1 where it is a count already."""
         averaged = self._family is Family.LATENCY or self._table.kind(metric).ratio
-        return self.traffic(service) if averaged else 1.0
+        return self._traffic(service) if averaged else 1.0
 
-    def traffic(self, service: str) -> float:
+    def _traffic(self, service: str) -> float:
         """Requests a unit of time that a service serves, 1 where nobody counts them."""
-        if service not in self._traffic:
-            self._traffic[service] = _level(self._situation.measured.get(service, ()), self._table) or 1.0
-        return self._traffic[service]
+        if service not in self._requests:
+            self._requests[service] = _level(self._situation.measured.get(service, ()), self._table) or 1.0
+        return self._requests[service]
 
     def _calls(self, caller: str, callee: str) -> float:
         known = _level(self._situation.edges.get((caller, callee), ()), self._table)
         if known is not None:
             return known
-        together = sum(self.traffic(one) for one in self._callers[callee])
-        return self.traffic(callee) * self.traffic(caller) / together if together > 0 else 1.0
+        together = sum(self._traffic(one) for one in self._callers.get(callee, ()))
+        return self._traffic(callee) * self._traffic(caller) / together if together > 0 else 1.0
 
-    def _explained(
-        self, service: str, by_service: Mapping[str, Effect], edges: Mapping[EdgeKey, _Edge]
-    ) -> tuple[float, str]:
+    def _explained(self, service: str, by_service: Mapping[str, Effect], edges: Mapping[EdgeKey, _Edge]) -> float:
         if self._table.kind(self._situation.metric).by_caller and self._family is Family.ERRORS:
-            others = {one: by_service[one].total for one in self._callers[service] if one in by_service}
-        else:
-            others = {
-                callee: self._from_callee(service, callee, by_service, edges)
-                for callee in self._situation.callees.get(service, ())
-                # Two that call each other cannot explain each other away.
-                if callee != service and service not in self._situation.callees.get(callee, ())
-            }
-        largest = max(others, key=lambda one: (others[one], one), default="")
-        return sum(others.values()), largest if others.get(largest) else ""
+            return sum(by_service[one].total for one in self._callers.get(service, ()) if one in by_service)
+        return sum(
+            self._from_callee(service, callee, by_service, edges)
+            for callee in self._situation.callees.get(service, ())
+            # Two that call each other cannot explain each other away.
+            if callee != service and service not in self._situation.callees.get(callee, ())
+        )
 
     def _from_callee(
         self, caller: str, callee: str, by_service: Mapping[str, Effect], edges: Mapping[EdgeKey, _Edge]
@@ -219,7 +209,7 @@ class _Work:
         effect = by_service.get(callee)
         if effect is None or effect.total <= 0:
             return 0.0
-        share = min(1.0, self._calls(caller, callee) / max(self.traffic(callee), 1e-9))
+        share = min(1.0, self._calls(caller, callee) / max(self._traffic(callee), 1e-9))
         return effect.total * effect.strength * share
 
     def _edges(self) -> dict[EdgeKey, _Edge]:
@@ -258,7 +248,6 @@ class _Work:
             each = strength(edge.gap.times)
             added = edge.gap.excess * edge.unit * self._calls(caller, callee) * each
             effect = result.by_service.setdefault(owner, Effect())
-            effect.gap += added
             effect.own += added
             effect.gap_strength = max(effect.gap_strength, each * share[owner])
 

@@ -9,11 +9,12 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from bot import moments
 from bot.enrich.causes import calls
 from bot.enrich.causes.anomalies import Anomalies, Anomaly, together
 from bot.enrich.causes.effects import Effect, Effects, effects
 from bot.enrich.causes.metric_kinds import Family, MetricTable, spelled
-from bot.enrich.causes.situation import Event, Situation
+from bot.enrich.causes.situation import Event, Situation, callers_of
 
 WEIGHTS: Mapping[str, float] = {
     "effect": 4.0,
@@ -109,11 +110,11 @@ def _effect_sentence(made: Effects, service: str, effect: Effect, strength: floa
     if strength < _WORTH_SAYING:
         return ""
     share = f"{100 * made.share(service):.0f}% of the trouble in view"
-    if silent and effect.explained_by:
-        return f"{effect.explained_by}, which calls it, has {share} and nothing else that explains it"
+    if silent and effect.laid_by:
+        return f"{effect.laid_by}, which calls it, has {share} and nothing else that explains it"
     if effect.shown is None or effect.shown.found is None:
-        if effect.explained_by:
-            return f"nobody counts its failures; {effect.explained_by}, which calls it, fails as often as it is asked"
+        if effect.laid_by:
+            return f"nobody counts its failures; {effect.laid_by}, which calls it, fails and nothing else explains it"
         return f"makes {share} between itself and its peers"
     return f"{numbers(effect.shown)}; {share}, not explained by what it calls"
 
@@ -147,10 +148,7 @@ def _calls(situation: Situation) -> Iterator[Evidence]:
 def _traffic(situation: Situation, found: Anomalies) -> Iterator[Evidence]:
     """Traffic that vanished: a service that fell silent while its callers are asked as ever, or that stopped calling."""
     lost = {service: _lost(found, service) for service in situation.services}
-    callers: dict[str, list[str]] = {}
-    for caller, callees in situation.callees.items():
-        for callee in callees:
-            callers.setdefault(callee, []).append(caller)
+    callers = callers_of(situation.callees)
     for service, quiet in sorted(found.silent.items()):
         yield Evidence(service, "silence", 1.0, f"{service} has reported nothing for {quiet / 60:.0f} min")
     for service in situation.services:
@@ -210,7 +208,7 @@ def _alerts(situation: Situation) -> Iterator[Evidence]:
     for service, events in sorted(firing.items()):
         named = ", ".join(sorted({event.name for event in events if event.name})[:3])
         since = min((event.at for event in events if event.at is not None), default=None)
-        when = "" if since is None else f" since {age(situation.at - since)}"
+        when = "" if since is None else f", {age(situation.at - since)}"
         yield Evidence(service, "alert", 1.0, f"alerts itself{when}{': ' + named if named else ''}")
 
 
@@ -255,6 +253,4 @@ def _short(value: float) -> str:
 
 def age(seconds: float) -> str:
     """`12 min before`, `3 h before`, `1 min after`."""
-    size = abs(seconds)
-    text = f"{size / 60:.0f} min" if size < 7_200 else f"{size / 3_600:.0f} h"
-    return f"{text} {'before' if seconds >= 0 else 'after'}"
+    return f"{moments.age(abs(seconds))} {'before' if seconds >= 0 else 'after'}"

@@ -8,7 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-EdgeKey = tuple[str, str]
+from bot.model import EdgeKey
+
 Points = Sequence[tuple[float, float]]
 """(epoch s, value), in order of time."""
 
@@ -40,8 +41,6 @@ class Event:
     caller: str = ""
     call: str = ""
     """The operation's name, of a `call`."""
-    usual: float | None = None
-    """How often it was noticed in as long a stretch of usual time; None where nobody knows."""
 
 
 @dataclass(frozen=True, slots=True)
