@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bot.enrich.facts import IncidentFacts, MapFacts
+from bot.enrich.facts import CauseFacts, IncidentFacts, MapFacts
 from bot.model import Alert, Message
 from bot.storage.alert_store import Outcome, StoredAlert, StoredDelivery, StoredIncident, Verdict
 
@@ -36,6 +36,7 @@ class Case:
     found: dict[AlertKey, Found] = field(default_factory=dict)
     incident: StoredIncident | None = None
     members: list[StoredAlert] = field(default_factory=list)
+    cause: CauseFacts | None = None
     map: MapFacts | None = None
     degraded: str = ""
     facts: IncidentFacts | None = None

@@ -1,4 +1,4 @@
-"""The alert path's steps, in order: read -> dedupe -> find service -> correlate -> enrich -> decide -> notify.
+"""The alert path's steps, in order: read -> dedupe -> find service -> correlate -> causes -> enrich -> decide -> notify.
 
 Each takes a `Case`, adds its part, and may end the path early by returning the verdict the delivery is closed with. A
 step that is not `essential` may fail: the alert then goes on plain, and the message says why (see `bot.incidents.path`).
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bot import names
 from bot.enrich.causes.ranking import rank
-from bot.enrich.facts import CauseFacts, IncidentFacts, SourceCount, cause_facts, read_map
+from bot.enrich.facts import IncidentFacts, SourceCount, cause_facts, read_map
 from bot.enrich.live_situation import situation
 from bot.enrich.view import MapView
 from bot.errors import BadRequest
@@ -57,6 +57,7 @@ class AlertPath:
             Step("dedupe", self.dedupe),
             Step("find service", self.find_service, essential=False),
             Step("correlate", self.correlate),
+            Step("causes", self.causes, essential=False),
             Step("enrich", self.enrich, essential=False),
             Step("decide", self.decide),
             Step("notify", self.notify),
@@ -129,28 +130,24 @@ class AlertPath:
         case.members = _with(case.members, case)
         return None
 
-    async def enrich(self, case: Case) -> str | None:
-        """Read the alert against the map."""
-        services, unknown = _concerned(case)
-        onset = min(stored.alert.starts_at for stored in case.members)
-        cause = await self._cause(case, services, onset)
-        case.map = read_map(self.view, services, unknown, case.now, onset, cause)
-        return None
-
-    async def _cause(self, case: Case, services: list[str], onset: float) -> CauseFacts | None:
-        """Where the first service's trouble likely comes from. Read off the map here, thought out in a thread."""
+    async def causes(self, case: Case) -> str | None:
+        """Where the first service's trouble likely comes from: read off the map here, thought out in a thread."""
+        services, _ = _concerned(case)
         known = [service for service in services if service in self.view.graph]
         if not known or not any(stored.alert.status is not AlertStatus.RESOLVED for stored in case.members):
             return None
         about = next((stored.alert.title for stored in case.members if stored.service == known[0]), "")
-        verdict = await asyncio.to_thread(rank, situation(self.view, known[0], onset, about, until=case.now))
-        found = cause_facts(verdict)
-        case.decided(
-            "causes",
-            f"named {found.service}" if found.service else "named nobody",
-            found.why_none or "; ".join(found.evidence),
-        )
-        return found
+        around = situation(self.view, known[0], _onset(case), about, until=case.now)
+        found = case.cause = cause_facts(await asyncio.to_thread(rank, around))
+        verdict = f"named {found.service}" if found.service else "named nobody"
+        case.decided("causes", verdict, found.why_none or "; ".join(found.evidence))
+        return None
+
+    async def enrich(self, case: Case) -> str | None:
+        """Read the alert against the map."""
+        services, unknown = _concerned(case)
+        case.map = read_map(self.view, services, unknown, case.now, _onset(case), case.cause)
+        return None
 
     async def decide(self, case: Case) -> str | None:
         """Gather the facts and decide whether a reader needs to see them."""
@@ -220,6 +217,10 @@ def _with(members: list[StoredAlert], case: Case) -> list[StoredAlert]:
     return sorted(
         merged.values(), key=lambda stored: (stored.alert.starts_at, stored.alert.source, stored.alert.fingerprint)
     )
+
+
+def _onset(case: Case) -> float:
+    return min(stored.alert.starts_at for stored in case.members)
 
 
 def _concerned(case: Case) -> tuple[list[str], dict[str, tuple[str, ...]]]:

@@ -138,6 +138,8 @@ def _reading(facts: IncidentFacts) -> list[str]:
     if any(service.known for service in found.services):
         lines.append(_radius(found))
     lines += _why(found.cause)
+    if facts.degraded:
+        lines.append(f"_{escape(facts.degraded)}: what it would have said is missing_")
     if found.failing_calls:
         lines.append("*Failing calls*: " + " · ".join(_call(call) for call in found.failing_calls[:_NAMES_SHOWN]))
     if found.owners:

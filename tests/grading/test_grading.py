@@ -101,7 +101,7 @@ def test_gaps_nulls_and_unknown_events_are_read_over() -> None:
         events=[{"src": "smoke", "service": "db"}, {"src": "log"}],
     )
     ((_, verdict, _),) = answers([case(odd)])
-    assert [one.service for one in verdict.candidates][0] in ("cart", "db", "login", "web")
+    assert {one.service for one in verdict.candidates} == {"cart", "db", "login", "web"}
     assert case(odd).situation.events == ()
 
 

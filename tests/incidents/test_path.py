@@ -240,6 +240,23 @@ async def test_when_even_the_decision_fails_the_alert_is_forwarded_in_the_end(
     assert any("could not be worked" in problem for problem in found["problems"])
 
 
+async def test_without_likely_causes_the_message_still_has_all_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*given: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(steps, "rank", broken)
+    async with bot(tmp_path) as (running, session):
+        await learn(session)
+        await alert(session, alertmanager("payments"))
+        text = await message(running)
+
+    assert text.splitlines()[0] == "🔴 *payments* is failing"
+    assert "*Hit now* 2 of 2: " in text
+    assert "causes failed (ZeroDivisionError): what it would have said is missing" in text
+
+
 async def test_every_decision_is_stored_with_its_reason(tmp_path: Path) -> None:
     async with bot(tmp_path) as (running, session):
         await learn(session)
