@@ -193,7 +193,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         flow_options = FlowOptions(settings.vpc_fields, settings.flow_environment)
         rooms = (
             TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, flow_options),
-            MetricDoors(intake, ipc, gate), ChangeDoors(changes, view.changes, intake.sources, gate),
+            MetricDoors(intake, ipc, gate), ChangeDoors(changes, view.changes, intake, gate),
             Webhooks(doors, alerts, worker), Api(view, gate, history, IncidentReader(database)),
             Stream(ingest.feed, view, gate), Overlay(view, gate), status,
         )  # fmt: skip

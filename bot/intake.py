@@ -136,18 +136,23 @@ class Intake:
         return batch
 
     def _note(self, source: str, layer: Layer, batch: Batch) -> None:
+        at = self.count(source, batch.accepted, batch.rejected)
+        if batch.accepted:
+            self._heard[layer] = at
+        self.describe(batch.nodes)
+
+    def count(self, source: str, accepted: int, rejected: int) -> float:
+        """Count one body of a source, for `doctor` and the metrics; gives the time (epoch s)."""
         stats = self.sources.setdefault(source, SourceStats())
         stats.batches += 1
-        stats.accepted += batch.accepted
+        stats.accepted += accepted
         stats.last = time.time()
-        metrics.TELEMETRY_ACCEPTED.labels(source).inc(batch.accepted)
+        metrics.TELEMETRY_ACCEPTED.labels(source).inc(accepted)
         metrics.TELEMETRY_LAST.labels(source).set(stats.last)
-        if batch.rejected:
-            stats.dropped["rejected"] += batch.rejected
-            metrics.TELEMETRY_DROPPED.labels(source, "rejected").inc(batch.rejected)
-        if batch.accepted:
-            self._heard[layer] = stats.last
-        self.describe(batch.nodes)
+        if rejected:
+            stats.dropped["rejected"] += rejected
+            metrics.TELEMETRY_DROPPED.labels(source, "rejected").inc(rejected)
+        return stats.last
 
     async def ask(self, layer: Layer, question: Callable[[], T]) -> T:
         """The answer of something that only the layer's own thread may look at."""

@@ -17,60 +17,40 @@ from typing import Any
 
 from bot import names
 from bot.model import Change
+from bot.telemetry.ndjson import Lines, Unusable
 
 KINDS = frozenset(("deploy", "config", "flag", "scale", "other"))
-MAX_ERRORS = 100
 MAX_TEXT = 300
 _AHEAD = 300.0
 
 
 @dataclass(slots=True)
-class ChangeBatch:
-    """One body of records. `errors` lists the first hundred lines that were refused, with why."""
+class ChangeBatch(Lines):
+    """One body of records."""
 
     changes: list[Change] = field(default_factory=list)
-    rejected: int = 0
-    errors: list[dict[str, object]] = field(default_factory=list)
-
-
-class _Unusable(Exception):
-    """Why a line cannot be used."""
 
 
 def decode(body: bytes, now: float) -> ChangeBatch:
     """Read a body line by line. Never raises: what cannot be used is in `errors`."""
     batch = ChangeBatch()
-    for number, line in enumerate(body.split(b"\n"), start=1):
-        if not line or line.isspace():
-            continue
-        try:
-            batch.changes.append(_change(line, now))
-        except _Unusable as error:
-            batch.rejected += 1
-            if len(batch.errors) < MAX_ERRORS:
-                batch.errors.append({"line": number, "why": str(error)})
+    batch.read(body, lambda record: batch.changes.append(_change(record, now)))
     return batch
 
 
-def _change(line: bytes, now: float) -> Change:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        raise _Unusable("not a JSON object") from None
-    if not isinstance(record, dict):
-        raise _Unusable("not a JSON object")
+def _change(record: Mapping[str, Any], now: float) -> Change:
     kind = record.get("kind", "other")
-    if kind not in KINDS if isinstance(kind, str) else True:
-        raise _Unusable(f"kind {str(kind)[:40]!r}: want one of {', '.join(sorted(KINDS))}")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise Unusable(f"kind {str(kind)[:40]!r}: want one of {', '.join(sorted(KINDS))}")
     at = _moment(record.get("at"))
     if at > now + _AHEAD:
-        raise _Unusable("at is in the future: is the clock right?")
+        raise Unusable("at is in the future: is the clock right?")
     service = names.clean(_text(record, "service", required=True))
     if not service or len(service) > names.MAX_ID:
-        raise _Unusable(f"service: want a name of at most {names.MAX_ID} characters")
+        raise Unusable(f"service: want a name of at most {names.MAX_ID} characters")
     title, author, link = (_text(record, one, required=one == "title") for one in ("title", "author", "link"))
     if link and not link.startswith(("http://", "https://")):
-        raise _Unusable("link: want an http(s) address")
+        raise Unusable("link: want an http(s) address")
     said = json.dumps([at, service, kind, title, author, link]).encode()
     return Change(hashlib.blake2b(said, digest_size=16).hexdigest(), at, service, kind, title, link, author)
 
@@ -80,7 +60,7 @@ def _text(record: Mapping[str, Any], key: str, *, required: bool) -> str:
     if value is None and not required:
         return ""
     if not isinstance(value, str) or (required and not value.strip()):
-        raise _Unusable(f"{key}: want a text")
+        raise Unusable(f"{key}: want a text")
     return names.printable(value).strip()[:MAX_TEXT]
 
 
@@ -94,4 +74,4 @@ def _moment(value: object) -> float:
             parsed = None
         if parsed is not None and parsed.tzinfo is not None and parsed.timestamp() > 0:
             return parsed.timestamp()
-    raise _Unusable("at: want epoch seconds, or ISO 8601 with a time zone")
+    raise Unusable("at: want epoch seconds, or ISO 8601 with a time zone")

@@ -8,7 +8,6 @@ Comes in: one JSON object a line, `{"ip","service","start","end"|null,"kind","na
 from __future__ import annotations
 
 import ipaddress
-import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,12 +16,12 @@ from typing import Any
 
 from bot import names
 from bot.model import Kind, Node
+from bot.telemetry.ndjson import Lines, Unusable
 
 INTERMEDIARY_KINDS = frozenset(("load_balancer", "nat", "gateway", "proxy", "vip"))
 """Identity kinds that stand between a caller and a callee; `service` and `external` are ends."""
 KINDS = INTERMEDIARY_KINDS | {"service", "external"}
 _NODE_KINDS = {"external": Kind.EXTERNAL, "gateway": Kind.GATEWAY}
-MAX_ERRORS = 100
 MAX_TARGETS = 10_000
 _AHEAD = 300.0
 
@@ -56,55 +55,33 @@ class Listener:
 
 
 @dataclass(slots=True)
-class IdentityBatch:
-    """One body of records. `errors` lists the first hundred lines that were refused, with why."""
+class IdentityBatch(Lines):
+    """One body of records."""
 
-    accepted: int = 0
-    rejected: int = 0
-    errors: list[dict[str, object]] = field(default_factory=list)
     claims: list[Claim] = field(default_factory=list)
     listeners: list[Listener] = field(default_factory=list)
     nodes: dict[str, Node] = field(default_factory=dict)
     """None: an address that changed hands puts nobody on the map before somebody is called there."""
 
 
-class _Unusable(Exception):
-    """Why a line cannot be used."""
-
-
 def decode(body: bytes, now: float) -> IdentityBatch:
     """Read a body line by line. Never raises: what cannot be used is in `errors`."""
     batch = IdentityBatch()
-    for number, line in enumerate(body.split(b"\n"), start=1):
-        if not line or line.isspace():
-            continue
-        try:
-            _read(line, now, batch)
-            batch.accepted += 1
-        except _Unusable as error:
-            batch.rejected += 1
-            if len(batch.errors) < MAX_ERRORS:
-                batch.errors.append({"line": number, "why": str(error)})
+
+    def take(record: dict[str, Any]) -> None:
+        if "intermediary" in record:
+            batch.listeners.append(_listener(record, now))
+        else:
+            batch.claims.append(_claim(record, now))
+
+    batch.read(body, take)
     return batch
-
-
-def _read(line: bytes, now: float, batch: IdentityBatch) -> None:
-    try:
-        record = json.loads(line)
-    except (ValueError, RecursionError):
-        raise _Unusable("not a JSON object") from None
-    if not isinstance(record, dict):
-        raise _Unusable("not a JSON object")
-    if "intermediary" in record:
-        batch.listeners.append(_listener(record, now))
-    else:
-        batch.claims.append(_claim(record, now))
 
 
 def _claim(record: Mapping[str, Any], now: float) -> Claim:
     kind = record.get("kind", "service")
     if not isinstance(kind, str) or kind not in KINDS:
-        raise _Unusable(f"kind {str(kind)[:40]!r}: want one of {', '.join(sorted(KINDS))}")
+        raise Unusable(f"kind {str(kind)[:40]!r}: want one of {', '.join(sorted(KINDS))}")
     node = _node(record, "service", _NODE_KINDS.get(kind, Kind.SERVICE))
     return Claim(_address(record.get("ip")), node, kind, *_span(record, now))
 
@@ -112,7 +89,7 @@ def _claim(record: Mapping[str, Any], now: float) -> Claim:
 def _listener(record: Mapping[str, Any], now: float) -> Listener:
     given = record.get("targets")
     if not isinstance(given, list) or not given or len(given) > MAX_TARGETS:
-        raise _Unusable(f'targets: want a list of 1 to {MAX_TARGETS} objects {{"ip","port"}}')
+        raise Unusable(f'targets: want a list of 1 to {MAX_TARGETS} objects {{"ip","port"}}')
     targets = frozenset(
         (_address(one.get("ip")), _port(one.get("port"))) if isinstance(one, dict) else _refuse_target()
         for one in given
@@ -122,16 +99,16 @@ def _listener(record: Mapping[str, Any], now: float) -> Listener:
 
 
 def _refuse_target() -> tuple[str, int]:
-    raise _Unusable('targets: want objects {"ip","port"}')
+    raise Unusable('targets: want objects {"ip","port"}')
 
 
 def _node(record: Mapping[str, Any], key: str, kind: Kind) -> Node:
     name, namespace, environment = (record.get(one) or "" for one in (key, "namespace", "environment"))
     if not all(isinstance(one, str) for one in (name, namespace, environment)):
-        raise _Unusable(f"{key}, namespace and environment have to be strings")
+        raise Unusable(f"{key}, namespace and environment have to be strings")
     node = names.service(name, namespace, environment, kind)
     if node is None:
-        raise _Unusable(f"{key} is missing or empty")
+        raise Unusable(f"{key} is missing or empty")
     return node
 
 
@@ -141,7 +118,7 @@ def _address(value: object) -> str:
             return _spelled(value)
     except ValueError:
         pass
-    raise _Unusable(f"ip {str(value)[:60]!r} is not an address")
+    raise Unusable(f"ip {str(value)[:60]!r} is not an address")
 
 
 @lru_cache(maxsize=65_536)
@@ -164,20 +141,20 @@ def _spelled(address: str) -> str:
 
 def _port(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= 65_535:
-        raise _Unusable(f"port {str(value)[:20]!r}: want 0 to 65535")
+        raise Unusable(f"port {str(value)[:20]!r}: want 0 to 65535")
     return value
 
 
 def _span(record: Mapping[str, Any], now: float) -> tuple[float, float | None]:
     start, end = _time(record, "start"), _time(record, "end")
     if start is None:
-        raise _Unusable("start: want epoch seconds")
+        raise Unusable("start: want epoch seconds")
     if start > now + _AHEAD:
-        raise _Unusable("start is in the future: is the clock right?")
+        raise Unusable("start is in the future: is the clock right?")
     if end is None and record.get("end") is not None:
-        raise _Unusable("end: want epoch seconds or null")
+        raise Unusable("end: want epoch seconds or null")
     if end is not None and end < start:
-        raise _Unusable("it ends before it starts")
+        raise Unusable("it ends before it starts")
     return start, end
 
 

@@ -7,10 +7,9 @@ import time
 
 from aiohttp import web
 
-from bot import metrics
 from bot.changes import records
 from bot.changes.log import ChangeLog
-from bot.intake import SourceStats
+from bot.intake import Intake
 from bot.storage.change_store import ChangeStore
 from bot.telemetry.packing import unpack
 from bot.web.auth import Gate
@@ -24,10 +23,10 @@ BODY_LIMIT = 4 * 1024 * 1024
 class ChangeDoors:
     """The door of change events."""
 
-    def __init__(self, store: ChangeStore, log: ChangeLog, sources: dict[str, SourceStats], gate: Gate) -> None:
+    def __init__(self, store: ChangeStore, log: ChangeLog, intake: Intake, gate: Gate) -> None:
         self._store = store
         self._log = log
-        self._sources = sources
+        self._intake = intake
         self._gate = gate
 
     def routes(self) -> list[web.RouteDef]:
@@ -43,17 +42,6 @@ class ChangeDoors:
         if batch.changes:
             await self._store.add(batch.changes)
             self._log.add(batch.changes)
-        self._note(len(batch.changes), batch.rejected, now)
-        answer = {"accepted": len(batch.changes), "rejected": batch.rejected, "ignored": {}, "errors": batch.errors}
+        self._intake.count(SOURCE, batch.accepted, batch.rejected)
+        answer = {"accepted": batch.accepted, "rejected": batch.rejected, "ignored": {}, "errors": batch.errors}
         return json_response(answer, 202)
-
-    def _note(self, accepted: int, rejected: int, now: float) -> None:
-        stats = self._sources.setdefault(SOURCE, SourceStats())
-        stats.batches += 1
-        stats.accepted += accepted
-        stats.last = now
-        metrics.TELEMETRY_ACCEPTED.labels(SOURCE).inc(accepted)
-        metrics.TELEMETRY_LAST.labels(SOURCE).set(now)
-        if rejected:
-            stats.dropped["rejected"] += rejected
-            metrics.TELEMETRY_DROPPED.labels(SOURCE, "rejected").inc(rejected)
