@@ -181,6 +181,7 @@ def _urls(url: str) -> str:
             f"  {url}/preview                                 the message as Slack draws it",
             f"  {url}/api/v1/services/payments                who calls it, whom it calls, layer by layer",
             f"  {url}/api/v1/services/{BROKEN}/dependents  the blast radius",
+            f"  {url}/api/v1/services/payments/causes         where its trouble likely comes from, and why",
             f"  {url}/api/v1/path?from=web&to={BROKEN}     how the one reaches the other",
             f"  {url}/api/v1/graph?layers=network             the map as the network alone sees it",
             f"  {url}/api/v1/doctor                           what the bot says of itself",
