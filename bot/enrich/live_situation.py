@@ -20,7 +20,6 @@ MAX_DEPENDENCIES = 300
 MAX_CALLERS = 100
 SPAN_SECONDS = 3_600.0
 _DAY = 86_400.0
-_PRIOR_CALLS = 3.0  # so that one failed call among two is no outage
 _FEW_CALLS = 3.0
 _LEVEL_MINUTES = 3.0
 _NEW_SECONDS = 3_600.0
@@ -119,13 +118,13 @@ def _requests(minutes: _Minutes, heard: set[int]) -> Points:
 
 
 def _failed(minutes: _Minutes) -> Points:
-    return [(float(minute), tally.errors / (tally.calls + _PRIOR_CALLS)) for minute, tally in minutes]
+    return [(float(minute), tally.error_rate) for minute, tally in minutes]
 
 
 def _one_failure(minutes: _Minutes) -> float:
-    """What a single failure does to the share of failures over a few minutes."""
+    """What a single failure does to the share of failures over a few minutes: one failed call among two is no outage."""
     calls = sum(tally.calls for _, tally in minutes) / max(1, len(minutes))
-    return 1.0 / (_LEVEL_MINUTES * calls + _PRIOR_CALLS)
+    return 1.0 / max(1.0, _LEVEL_MINUTES * calls)
 
 
 def _means(minutes: _Minutes) -> Points:
