@@ -48,6 +48,7 @@ class LiveGraph:
         # The adjacency dictionaries themselves: the library's views over them cost more than the walk.
         self._pred: dict[str, dict[str, dict[str, Any]]] = self._graph._pred  # type: ignore[attr-defined]
         self._succ: dict[str, dict[str, dict[str, Any]]] = self._graph._succ  # type: ignore[attr-defined]
+        self._node: dict[str, dict[str, Any]] = self._graph._node  # type: ignore[attr-defined]
         self._entries: dict[str, Sighted] = {}
         self._hides = (background or Background()).hides
         self._faded = Faded()
@@ -227,7 +228,7 @@ class LiveGraph:
 
     def node(self, service: str) -> Node:
         """What is known of a service. Raises KeyError where it is not on the map."""
-        return self._graph.nodes[service]["node"]  # type: ignore[no-any-return]
+        return self._node[service]["node"]  # type: ignore[no-any-return]
 
     def services(self) -> Iterator[str]:
         """All service ids, in order of arrival."""
@@ -270,7 +271,7 @@ class LiveGraph:
         ((layer, part),) = parts.items()
         if part.detail is None or part.detail.certainty >= 1.0:
             return False
-        calls, serves = self._graph.nodes[caller]["calls"], self._graph.nodes[callee]["serves"]
+        calls, serves = self._node[caller]["calls"], self._node[callee]["serves"]
         since = part.last_seen - _COVERED_SECONDS
         return any(
             other is not layer and at >= since and serves.get(other, 0.0) >= since for other, at in calls.items()
@@ -288,7 +289,7 @@ class LiveGraph:
 
     def last_seen(self, service: str) -> float:
         """When anything was last seen of a service, on any edge in either direction; 0 where never."""
-        return float(self._graph.nodes[service]["last_seen"])
+        return float(self._node[service]["last_seen"])
 
     def reporters(self, services: Iterable[str], since: float) -> tuple[int, list[tuple[str, float]]]:
         """How many of `services` send telemetry themselves (a database, or a host somewhere else, is only ever seen by its

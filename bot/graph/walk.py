@@ -14,6 +14,9 @@ MAX_REACHED = 50_000
 MAX_LOOKS = 200_000
 """Edges looked at in search of paths: some ten milliseconds."""
 
+_WIDE_HOP = 500
+"""From how many services on a hop may be shorter the other way round."""
+
 
 Neighbours = Callable[[str], Collection[str]]
 """A service -> the services one call away, in one direction."""
@@ -36,6 +39,8 @@ class Reach:
         """The neighbour one hop nearer to the start; the first by name where there are several."""
         hops = self.found[service] - 1
         if hops == 0:
+            if len(self.start) == 1:
+                return self.start[0]
             return min(one for one in self.nearer(service) if one in self.start)
         return min(one for one in self.nearer(service) if self.found.get(one) == hops)
 
@@ -64,7 +69,8 @@ def dependents(
 
     `hidden` walks over edges below the display threshold and over background services (scrapers, DNS) too.
     """
-    return _reach(start, *_filtered(graph, usable, hidden), depth, limit, frozenset() if hidden else graph.background)
+    callers, callees = _filtered(graph, usable, hidden)
+    return _reach(start, _Ground(callers, callees, graph.services, _avoided(graph, hidden)), depth, limit)
 
 
 def dependencies(
@@ -81,7 +87,21 @@ def dependencies(
     `hidden` walks over edges below the display threshold and over background services (scrapers, DNS) too.
     """
     callers, callees = _filtered(graph, usable, hidden)
-    return _reach(start, callees, callers, depth, limit, frozenset() if hidden else graph.background)
+    return _reach(start, _Ground(callees, callers, graph.services, _avoided(graph, hidden)), depth, limit)
+
+
+def _avoided(graph: LiveGraph, hidden: bool) -> Collection[str]:
+    return frozenset() if hidden else graph.background
+
+
+@dataclass(frozen=True, slots=True)
+class _Ground:
+    """What a walk goes over: neighbours `onward` and `nearer` to where it came from, everybody there is, whom it avoids."""
+
+    onward: Neighbours
+    nearer: Neighbours
+    everybody: Callable[[], Iterable[str]]
+    avoided: Collection[str]
 
 
 def _filtered(graph: LiveGraph, usable: EdgeFilter | None, hidden: bool) -> tuple[Neighbours, Neighbours]:
@@ -97,31 +117,38 @@ def _filtered(graph: LiveGraph, usable: EdgeFilter | None, hidden: bool) -> tupl
     )
 
 
-def _reach(
-    start: Iterable[str],
-    onward: Neighbours,
-    nearer: Neighbours,
-    depth: int | None,
-    limit: int,
-    avoided: Collection[str],
-) -> Reach:
-    """Breadth first, a whole hop at a time in set arithmetic, which is several times faster than edge by edge."""
+def _reach(start: Iterable[str], ground: _Ground, depth: int | None, limit: int) -> Reach:
+    """Breadth first, a whole hop at a time in set arithmetic, which is several times faster than edge by edge.
+
+    Where a hop sets out from more services than are left to find, those left are asked whether they are next to it
+    instead (direction-optimising search: Beamer, Asanović, Patterson, SC 2012): the first neighbour that is answers.
+    """
     starts = tuple(dict.fromkeys(start))
-    seen = {*starts, *avoided}
+    seen = {*starts, *ground.avoided}
     found: dict[str, int] = {}
     frontier: Collection[str] = starts
+    left: set[str] | None = None
     hops = 0
     while frontier and (depth is None or hops < depth):
         hops += 1
-        reached = set().union(*map(onward, frontier))
-        reached -= seen
-        seen |= reached
+        if left is None and len(frontier) >= _WIDE_HOP:
+            left = set(ground.everybody()) - seen
+        if left is None or len(left) > len(frontier):
+            reached = set().union(*map(ground.onward, frontier))
+            reached = reached - seen if left is None else reached & left
+        else:
+            last = set(frontier)
+            reached = {one for one in left if not last.isdisjoint(ground.nearer(one))}
+        if left is None:
+            seen |= reached
+        else:
+            left -= reached
         frontier = sorted(reached)
         if len(found) + len(frontier) > limit:
             found.update(dict.fromkeys(frontier[: limit - len(found)], hops))
-            return Reach(starts, found, nearer, truncated=True)
+            return Reach(starts, found, ground.nearer, truncated=True)
         found.update(dict.fromkeys(frontier, hops))
-    return Reach(starts, found, nearer)
+    return Reach(starts, found, ground.nearer)
 
 
 def paths(

@@ -5,12 +5,14 @@ from __future__ import annotations
 import random
 import time
 from itertools import pairwise
+from unittest.mock import patch
 
 import networkx as nx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.graph import walk
 from bot.graph.live import LiveGraph
 from bot.graph.walk import MAX_REACHED, dependencies, dependents, paths
 from bot.model import EdgeKey
@@ -120,13 +122,14 @@ def test_a_hub_is_walked_in_no_time() -> None:
 
 
 @settings(deadline=None)
-@given(SMALL, st.randoms())
+@given(SMALL, st.randoms(), st.sampled_from((1, 2, 500)))
 def test_reach_is_what_breadth_first_search_finds_in_any_order_of_learning(
-    edges: list[EdgeKey], chance: random.Random
+    edges: list[EdgeKey], chance: random.Random, wide: int
 ) -> None:
     graph, shuffled = graph_of(*edges, ("a", "b")), graph_of(*chance.sample(edges, len(edges)), ("a", "b"))
     plain: nx.DiGraph[str] = nx.DiGraph([*edges, ("a", "b")])
-    reach = dependents(graph, ["a"])
+    with patch.object(walk, "_WIDE_HOP", wide):
+        reach = dependents(graph, ["a"])
 
     expected = nx.single_source_shortest_path_length(plain.reverse(), "a")
     assert hops(reach) == {service: far for service, far in expected.items() if far}
