@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
@@ -70,6 +71,9 @@ from bot.web.webhooks import AlertDoor, Webhooks
 # delivery ids; its key is made of what the delivery says, so only the one just before can be a repeat.
 _REPEAT_SECONDS = {"alertmanager": None, "pagerduty": 7 * 86_400.0}
 _SHUTDOWN_SECONDS = 10.0
+_THREAD_SECONDS = 0.001
+"""How long a thread may keep the interpreter from the event loop: with Python's own 5 ms, every answer takes that much longer
+while a layer, a roll-up or the past is at work."""
 
 log = structlog.get_logger(__name__)
 
@@ -94,6 +98,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
     """
     require_upb()
     async with AsyncExitStack() as stack:
+        stack.callback(sys.setswitchinterval, sys.getswitchinterval())
+        sys.setswitchinterval(_THREAD_SECONDS)
         database = Database(settings.database_url.get_secret_value())
         stack.push_async_callback(database.close)
         log.info("database ready", version=await database.upgrade())

@@ -36,6 +36,7 @@ LATELY_SECONDS = 3_600 + WINDOW_SECONDS
 _VIEWS_KEPT = 4
 _VIEW_SECONDS = 60.0
 _FEW = 1_000
+_LEARNT_ANEW_SECONDS = 3_600.0
 _MAX_EDGES = 2_000_000
 _NAMES_REMEMBERED = 200_000
 
@@ -63,6 +64,8 @@ class History:
         self._index = EdgeIndex()
         self._nodes: dict[str, Node] = {}
         self._gone: set[int] = set()
+        self._read_to = 0
+        self._learnt = float("-inf")
         self._growing = asyncio.Lock()
         self._views: OrderedDict[tuple[float, ...], tuple[float, MapView]] = OrderedDict()
 
@@ -111,13 +114,20 @@ class History:
         return await self._store.note_properties(now, said)
 
     async def refresh(self) -> None:
-        """Learn anew which edges there are: those taken back leave the past, too. To be called now and then."""
+        """Learn which edges there are: new ones at once; all anew where some were taken back, which leave the past too, and
+        now and then for what has been learnt of the others. To be called every few minutes."""
+        if time.monotonic() - self._learnt < _LEARNT_ANEW_SECONDS:
+            async with self._growing:
+                self._read_to = await self._read(self._index, self._read_to)
+            if len(self._index) <= await self._store.count_edges():
+                return
+        index = EdgeIndex()
+        read_to = await self._read(index, 0)  # not under the lock: no question should wait for a whole map
         async with self._growing:
-            index = EdgeIndex()
-            await asyncio.to_thread(self._learn, index, await self._store.edges())
+            self._index, self._read_to, self._gone = index, read_to, set()
             self._nodes = {node.id: node for node in await self._store.nodes()}
-            self._index, self._gone = index, set()
             self._views.clear()
+        self._learnt = time.monotonic()
 
     # -- parts -----------------------------------------------------------------------------------------------------------
 
@@ -137,15 +147,21 @@ class History:
         async with self._growing:
             missing = await asyncio.to_thread(self._missing, numbers)
             if len(missing) > _FEW:
-                edges = await self._store.edges()
-            elif missing:
-                edges = await self._store.edges(missing)
-            else:
+                self._read_to = await self._read(self._index, self._read_to)
+                missing = await asyncio.to_thread(self._missing, numbers)
+            if not missing:
                 return self._index
-            await asyncio.to_thread(self._index.add, edges[:_MAX_EDGES])
+            await asyncio.to_thread(self._learn, self._index, await self._store.edges(missing))
             self._gone.update(await asyncio.to_thread(self._missing, numbers))
             self._nodes = {node.id: node for node in await self._store.nodes()}
             return self._index
+
+    async def _read(self, index: EdgeIndex, after: int) -> int:
+        """Learn of all edges with higher numbers than `after`; gives the highest."""
+        while edges := await self._store.edges_after(after):
+            after = edges[-1].number
+            await asyncio.to_thread(self._learn, index, edges)
+        return after
 
     def _learn(self, index: EdgeIndex, edges: list[KnownEdge]) -> None:
         room = max(0, _MAX_EDGES - len(index))

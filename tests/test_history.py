@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot.catalog.entries import Catalog, CatalogEntry, Link
+from bot.counts import KnownEdge
 from bot.enrich import answers, changes_between
 from bot.enrich.answers import Json, Query
 from bot.enrich.blast import blast_radius
@@ -18,6 +19,7 @@ from bot.enrich.view import MapView
 from bot.history import History
 from bot.layers.windows import minute_of
 from bot.model import ENTRY, EdgeDetail, EdgeKey, Kind, Layer, Node, Owner
+from bot.storage import history_store
 from bot.storage.database import Database
 from bot.storage.history_store import HistoryStore
 from bot.storage.map_store import MapStore, StoredEdge
@@ -216,14 +218,41 @@ async def test_the_owner_at_two_in_the_night_is_the_one_of_two_in_the_night(time
     assert now.entry("pay") is None
 
 
-async def test_an_edge_that_was_taken_back_leaves_the_past_too(times: Times) -> None:
+@pytest.mark.parametrize("learnt_before", [False, True])
+async def test_an_edge_that_was_taken_back_leaves_the_past_too(times: Times, learnt_before: bool) -> None:
     await times.calls("web>pay", "web>wrong", at=minutes(5))
+    if learnt_before:
+        await times.history.refresh()
     assert "wrong" in (await times.history.at(T)).graph
     await times.maps.forget([(Layer.TRACE, edge("web>wrong"))])
     await times.history.refresh()
 
     assert "wrong" not in (await times.history.at(T)).graph
     assert "pay" in (await times.history.at(T)).graph
+
+
+async def test_a_map_of_many_pages_is_learnt_whole_and_later_only_what_is_new(
+    times: Times, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_store, "_PAGE", 2)
+    await times.calls("web>pay", "web>cart", "cart>stock", "pay>ledger", "pay>bank", at=minutes(5))
+    await times.history.refresh()
+    reads: list[int] = []
+    page = times.store.edges_after
+
+    async def noted(number: int) -> list[KnownEdge]:
+        reads.append(number)
+        return await page(number)
+
+    monkeypatch.setattr(times.store, "edges_after", noted)
+    await times.calls("bank>vault", at=minutes(4))
+    await times.history.refresh()
+
+    assert min(reads) == 5
+    assert len(times.history._index) == 6
+    assert sorted((await times.history.at(T)).graph.services()) == [
+        "bank", "cart", "ledger", "pay", "stock", "vault", "web",
+    ]  # fmt: skip
 
 
 async def test_new_edges_are_learnt_when_they_are_met(times: Times) -> None:

@@ -8,6 +8,7 @@ from bot.model import Kind, Node
 
 _REPORTING_KINDS = frozenset((Kind.SERVICE, Kind.GATEWAY))
 _LOOKED_UP_SECONDS = 5.0
+_FEW = 1_000
 
 
 class Reporters:
@@ -33,8 +34,13 @@ class Reporters:
     def among(self, services: Iterable[str], since: float) -> tuple[int, list[tuple[str, float]]]:
         """How many of `services` report, and those of them not seen since `since`, by name, with when they were."""
         concerned = self._reporting.intersection(services)
-        bucket = int(since // _LOOKED_UP_SECONDS)
-        if self._silent[0] != bucket:  # a look at every service, so not one for every question
-            self._silent = (bucket, {one for one in self._reporting if self._last_seen(one) < since})
-        silent = [(one, self._last_seen(one)) for one in sorted(concerned & self._silent[1])]
+        looked_at = concerned if len(concerned) < _FEW else concerned & self._long_silent(since)
+        silent = [(one, self._last_seen(one)) for one in sorted(looked_at)]
         return len(concerned), [(one, seen) for one, seen in silent if seen < since]
+
+    def _long_silent(self, since: float) -> set[str]:
+        """Everybody not seen since some seconds ago: a look at every service, so not one for every question."""
+        bucket = int(since // _LOOKED_UP_SECONDS)
+        if self._silent[0] != bucket:
+            self._silent = (bucket, {one for one in self._reporting if self._last_seen(one) < since})
+        return self._silent[1]

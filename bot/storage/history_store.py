@@ -24,8 +24,9 @@ from bot.storage.details import from_json
 from bot.storage.notes import Note, kept_from, noted
 from bot.storage.retention import let_go
 from bot.storage.roll_up import MINUTE_ROWS, RollUp
-from bot.storage.tables import EdgeBlockRow, EdgeSeenRow, PropertyChangeRow, ServiceRow
+from bot.storage.tables import EdgeBlockRow, EdgeRow, EdgeSeenRow, PropertyChangeRow, ServiceRow
 
+_edges: Table = EdgeRow.__table__  # type: ignore[attr-defined]
 _blocks: Table = EdgeBlockRow.__table__  # type: ignore[attr-defined]
 _seen: Table = EdgeSeenRow.__table__  # type: ignore[attr-defined]
 _changes: Table = PropertyChangeRow.__table__  # type: ignore[attr-defined]
@@ -36,6 +37,7 @@ _LAST_MINUTES = (
     "SELECT edge_id, MAX(start) FROM edge_window WHERE start >= ? AND start < ? AND calls > 0 GROUP BY edge_id"
 )
 _IDS_AT_ONCE = 500
+_PAGE = 5_000
 _BATCH = 1_000
 
 
@@ -151,18 +153,27 @@ class HistoryStore:
         )
         return [(row.start, row.body) for row in await connection.execute(statement)]
 
-    async def edges(self, numbers: Sequence[int] | None = None) -> list[KnownEdge]:
-        """The edges with these numbers, those that are gone left out; all edges where none are given."""
+    async def edges(self, numbers: Sequence[int]) -> list[KnownEdge]:
+        """The edges with these numbers, those that are gone left out."""
+        rows: list[Sequence[Any]] = []
         async with self._database.read() as connection:
-            if numbers is None:
-                rows = list(await fetch(connection, _EDGES))
-            else:
-                rows = []
-                for start in range(0, len(numbers), _IDS_AT_ONCE):
-                    batch = numbers[start : start + _IDS_AT_ONCE]
-                    places = ", ".join("?" * len(batch))
-                    rows += await fetch(connection, f"{_EDGES} WHERE id IN ({places})", *batch)
+            for start in range(0, len(numbers), _IDS_AT_ONCE):
+                batch = numbers[start : start + _IDS_AT_ONCE]
+                places = ", ".join("?" * len(batch))
+                rows += await fetch(connection, f"{_EDGES} WHERE id IN ({places})", *batch)
         return await asyncio.to_thread(lambda: [_known_edge(row) for row in rows])
+
+    async def edges_after(self, number: int) -> list[KnownEdge]:
+        """The next edges by their numbers, some thousands at most and none where there are no more: a whole map page by
+        page, since nothing else gets on while a hundred thousand rows are read at once."""
+        async with self._database.read() as connection:
+            rows = await fetch(connection, f"{_EDGES} WHERE id > ? ORDER BY id LIMIT {_PAGE}", number)
+        return await asyncio.to_thread(lambda: [_known_edge(row) for row in rows])
+
+    async def count_edges(self) -> int:
+        """How many edges there are."""
+        async with self._database.read() as connection:
+            return int(await connection.scalar(select(func.count()).select_from(_edges)) or 0)
 
     async def nodes(self) -> list[Node]:
         """Every service of which anything is kept."""

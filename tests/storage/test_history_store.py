@@ -50,7 +50,7 @@ class Kept:
     async def calls(self, size: int) -> dict[tuple[int, EdgeKey], float]:
         """What the blocks of one size say, as (start, edge) -> calls."""
         blocks = EdgeBlockRow.__table__  # type: ignore[attr-defined]
-        names = {one.number: one.edge for one in await self.history.edges()}
+        names = {one.number: one.edge for one in await self.history.edges_after(0)}
         async with self.database.read() as connection:
             rows = (await connection.execute(select(blocks).where(blocks.c.seconds == size))).all()
         return {
@@ -67,7 +67,7 @@ class Kept:
     async def seen(self, moment: float) -> dict[EdgeKey, int]:
         """When every edge was last seen as of a moment, as a reader puts it together."""
         past = await self.history.past(moment, 3_660)
-        names = {one.number: one.edge for one in await self.history.edges()}
+        names = {one.number: one.edge for one in await self.history.edges_after(0)}
         found = {names[int(number)]: int(until) for number, until in zip(*past.seen, strict=True)}
         for span in past.spans:
             for number, calls in columns(span.counts, CALLS).items():
@@ -76,7 +76,7 @@ class Kept:
         return found
 
     async def total(self, since: float, until: float) -> dict[EdgeKey, float]:
-        names = {one.number: one.edge for one in await self.history.edges()}
+        names = {one.number: one.edge for one in await self.history.edges_after(0)}
         found: dict[EdgeKey, float] = defaultdict(float)
         for span in await self.history.total(since, until):
             assert since <= span.start
@@ -418,7 +418,7 @@ async def test_an_edge_keeps_its_details_when_it_is_written_without_any(kept: Ke
     await kept.map.write(Layer.NETWORK, [], [StoredEdge(Layer.NETWORK, AB, 1.0, 3.0, 60.0)], {}, 0.0)
 
     assert await kept.map.edges() == [StoredEdge(Layer.NETWORK, AB, 1.0, 3.0, 60.0, detail)]
-    [found] = await kept.history.edges()
+    [found] = await kept.history.edges_after(0)
     assert (found.edge, found.layer, found.detail) == (AB, Layer.NETWORK, detail)
 
 
@@ -429,15 +429,15 @@ async def test_edges_are_kept_as_long_as_anything_counted_on_them(kept: Kept) ->
     await kept.history.roll_up(LATER, LATER - DAY, LATER - DAY, DAY_ONE + 2 * DAY)
     assert await kept.map.expire(LATER - DAY, LATER - DAY) == (0, 1)
 
-    assert [found.edge for found in await kept.history.edges()] == [CB]
+    assert [found.edge for found in await kept.history.edges_after(0)] == [CB]
 
 
 async def test_the_number_of_an_edge_that_is_gone_is_never_used_again(kept: Kept) -> None:
     await kept.write({DAY_ONE: {AB: tally(1)}})
-    [before] = await kept.history.edges()
+    [before] = await kept.history.edges_after(0)
     await kept.map.forget([(Layer.TRACE, AB)])
     await kept.write({DAY_ONE: {CB: tally(1)}})
-    [after] = await kept.history.edges()
+    [after] = await kept.history.edges_after(0)
 
     assert after.number > before.number
     assert await kept.history.edges([before.number]) == []
