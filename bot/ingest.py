@@ -1,15 +1,18 @@
 """From what the layers learn to the map: show it, write it, let go of what is old.
 
 Comes in: `LayerDelta`s. Goes out: the live graph and the recent windows (seconds after the first sighting), minute windows
-in the database (batched, off the request path). What is lost: nothing silently: a failed write is put back and tried
-again, and a kill loses at most what was accepted but not yet written (a few seconds of telemetry, never an alert).
+in the database (batched, off the request path). What is lost: nothing silently: a failed write is tried again, under the
+same name, so that one that was stored after all is not stored twice, and a kill loses at most what was accepted but not
+yet written (a few seconds of telemetry, never an alert).
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -26,8 +29,20 @@ from bot.storage.map_store import MapStore, StoredEdge
 
 MAX_PENDING_WINDOWS = 500_000
 _SLICE = 1_000
+_LONGEST_STOP = 30.0
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Batch:
+    """What one write has to store. It stays one batch under one token until it is: whether a commit whose connection broke was
+    carried out, only its token in the database can say."""
+
+    token: str
+    windows: PendingWindows
+    edges: list[StoredEdge]
+    nodes: list[Node]
 
 
 class Ingest:
@@ -41,6 +56,7 @@ class Ingest:
         self._stored = stored
         self._retracted: set[tuple[Layer, EdgeKey]] = set()
         self._described: set[tuple[Layer, EdgeKey]] = set()  # learnt more of, besides counts, since the last write
+        self._unstored: dict[Layer, _Batch] = {}  # under way, or failed
         self._published: Counter[tuple[str, str]] = Counter()
 
     def _full(self) -> str:
@@ -85,28 +101,51 @@ class Ingest:
         )
 
     async def write(self, now: float) -> int:
-        """Write every window that waits; says how many. What cannot be written is put back and the error raised."""
+        """Write every window that waits; says how many. What cannot be written stays for the next time; the error is raised."""
         written = 0
         # Taken together with the counts that correct them: what is retracted while this waits for the database has its
         # corrections in the next write, and must go after that one.
         retracted, self._retracted = self._retracted, set()
-        for layer, windows in self._view.windows.items():
-            pending = windows.take_pending()
-            if not pending:
-                continue
-            edges, nodes = self._rows(layer, pending)
-            try:
-                written += await _to_its_end(self._store.write(layer, nodes, edges, pending, now))
-            except BaseException:
-                windows.restore(pending)
-                self._retracted |= retracted
-                raise
-            self._stored.update(node.id for node in nodes)
-            self._described.difference_update((layer, edge.edge) for edge in edges if edge.detail is not None)
+        try:
+            for layer in self._view.windows:
+                if layer in self._unstored:
+                    written += await self._write_batch(layer, now)
+                if (batch := self._take(layer)) is not None:
+                    self._unstored[layer] = batch
+                    written += await self._write_batch(layer, now)
+        except BaseException:
+            self._retracted |= retracted
+            raise
         await self._forget(retracted)
         metrics.WINDOWS_WRITTEN.inc(written)
         metrics.WINDOWS_DIRTY.set(self._pending_windows)
         return written
+
+    async def _write_batch(self, layer: Layer, now: float) -> int:
+        batch = self._unstored[layer]
+        written = await _to_its_end(
+            self._store.write(layer, batch.nodes, batch.edges, batch.windows, now, batch.token), _LONGEST_STOP
+        )
+        del self._unstored[layer]
+        self._stored.update(node.id for node in batch.nodes)
+        return written
+
+    def _take(self, layer: Layer) -> _Batch | None:
+        """All that a layer has to write, as one batch; None where that is nothing."""
+        pending = self._view.windows[layer].take_pending()
+        if not pending:
+            return None
+        graph = self._view.graph
+        edges: dict[EdgeKey, StoredEdge] = {}
+        for minute, counts in pending.items():
+            for edge in counts:
+                seen = self._sighted(layer, edge) or Sighted(float(minute), float(minute + WINDOW_SECONDS))
+                detail = seen.detail if (layer, edge) in self._described else None
+                edges[edge] = StoredEdge(layer, edge, seen.first_seen, seen.last_seen, seen.interval, detail)
+        self._described.difference_update((layer, edge) for edge in edges)
+        ends = sorted({service for edge in edges for service in edge} - PSEUDO - self._stored)
+        nodes = [graph.node(service) for service in ends if service in graph]
+        return _Batch(secrets.token_hex(8), pending, list(edges.values()), nodes)
 
     async def _forget(self, retracted: set[tuple[Layer, EdgeKey]]) -> None:
         """Take back on disk what was taken back on the map, unless it has been seen again since."""
@@ -127,17 +166,6 @@ class Ingest:
         if caller in PSEUDO or not self._view.graph.networkx.has_edge(caller, callee):
             return None
         return self._view.graph.layers(caller, callee).get(layer)
-
-    def _rows(self, layer: Layer, pending: PendingWindows) -> tuple[list[StoredEdge], list[Node]]:
-        graph = self._view.graph
-        edges: dict[EdgeKey, StoredEdge] = {}
-        for minute, counts in pending.items():
-            for edge in counts:
-                seen = self._sighted(layer, edge) or Sighted(float(minute), float(minute + WINDOW_SECONDS))
-                detail = seen.detail if (layer, edge) in self._described else None
-                edges[edge] = StoredEdge(layer, edge, seen.first_seen, seen.last_seen, seen.interval, detail)
-        ends = sorted({service for edge in edges for service in edge} - PSEUDO - self._stored)
-        return list(edges.values()), [graph.node(service) for service in ends if service in graph]
 
     async def expire(self, now: float, windows_before: float, edges_before: float) -> None:
         """Let go of what is older than the retention, in memory and on disk."""
@@ -161,7 +189,8 @@ class Ingest:
 
     @property
     def _pending_windows(self) -> int:
-        return sum(windows.pending for windows in self._view.windows.values())
+        waiting = sum(len(edges) for batch in self._unstored.values() for edges in batch.windows.values())
+        return waiting + sum(windows.pending for windows in self._view.windows.values())
 
     def _publish(self) -> None:
         metrics.MAP_SERVICES.set(self._view.graph.service_count)
@@ -179,15 +208,19 @@ class Ingest:
         return dropped
 
 
-async def _to_its_end(write: Coroutine[Any, Any, int]) -> int:
-    """Wait for a write whatever happens to who waits: one that is cancelled while it commits is stored, and would be again."""
+async def _to_its_end(write: Coroutine[Any, Any, int], longest: float) -> int:
+    """Wait for a write, for `longest` seconds more where whoever waits is cancelled: a transaction that is left in its middle
+    can keep SQLite locked for the last write of all."""
     writing = asyncio.ensure_future(write)
-    while not writing.done():
-        try:
-            await asyncio.wait([writing])
-        except asyncio.CancelledError:
-            log.info("stopping once what is being written is stored")
-    return writing.result()
+    try:
+        return await asyncio.shield(writing)
+    except asyncio.CancelledError:
+        log.info("stopping once what is being written is stored")
+        done, _ = await asyncio.wait([writing], timeout=longest)
+        if not done:
+            writing.cancel()
+            raise
+        return writing.result()
 
 
 def _under_one_name(delta: LayerDelta, canonical: Callable[[str], str]) -> LayerDelta:

@@ -20,6 +20,7 @@ from bot import __version__
 from bot.client import Client, Refused
 from bot.errors import ConfigError, NotFound
 from tests.kit.bots import REPOSITORY, bot, start_process, until
+from tests.kit.migrations import HEAD
 from tests.kit.spans import PROTOBUF, calls
 
 
@@ -146,7 +147,7 @@ async def test_doctor_is_exit_1_where_something_is_to_mend(learnt: Path) -> None
 def test_upgrade_makes_the_tables_and_can_be_repeated(tmp_path: Path) -> None:
     for _ in range(2):
         found = run("db", "upgrade", "--json", folder=tmp_path)
-        assert json.loads(found.stdout) == {"version": "0004"}
+        assert json.loads(found.stdout) == {"version": HEAD}
 
 
 async def test_serve_ends_cleanly_on_sigterm_and_keeps_what_it_took_in(tmp_path: Path) -> None:

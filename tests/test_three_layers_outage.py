@@ -9,12 +9,14 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing
+from itertools import count
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import pytest
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.app import Running
 from bot.model import Layer
@@ -151,7 +153,26 @@ async def broken(running: Running, folder: Path, patch: pytest.MonkeyPatch) -> A
         yield
 
 
-@pytest.mark.parametrize("away", [locked, full, broken])
+@asynccontextmanager
+async def doubtful(running: Running, folder: Path, patch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """The connection breaks while transactions are committed: every other one is stored all the same."""
+    database, commits = running.ingest._store._database, count()
+    write = database.write
+
+    @asynccontextmanager
+    async def breaks() -> AsyncIterator[AsyncConnection]:
+        async with write() as connection:
+            yield connection
+            if next(commits) % 2:
+                raise OperationalError("commit", {}, OSError("connection lost before"))
+        raise OperationalError("commit", {}, OSError("connection lost after"))
+
+    with patch.context() as patched:
+        patched.setattr(database, "write", breaks)
+        yield
+
+
+@pytest.mark.parametrize("away", [locked, full, broken, doubtful])
 async def test_what_comes_in_while_the_database_is_away_is_stored_once_when_it_is_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away: Away
 ) -> None:

@@ -72,14 +72,9 @@ class Windows:
         _add(self._served, edge[1], calls)
 
     def take_pending(self) -> PendingWindows:
-        """Hand over everything not written yet. The caller gives it back with `restore` if the write fails."""
+        """Hand over everything not written yet: from now on the caller sees to it that it is."""
         taken, self._pending, self._pending_size = self._pending, {}, 0
         return {minute: edges for minute, edges in taken.items() if edges}
-
-    def restore(self, taken: PendingWindows) -> None:
-        """Take back what could not be written; it is added to what came in since."""
-        for minute, edges in taken.items():
-            self._pending_size += _merge(self._pending.setdefault(minute, {}), edges.items())
 
     def sum(self, edge: EdgeKey, since: float, until: float) -> Tally:
         """Counts of one edge over the windows that start in `[since, until)`; zero where there are none in memory."""

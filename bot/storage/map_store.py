@@ -25,12 +25,13 @@ from bot.storage.details import from_json, to_json
 from bot.storage.notes import kept_from, mark
 from bot.storage.retention import let_go, oldest
 from bot.storage.roll_up import SETTLE_SECONDS, RollUp
-from bot.storage.tables import COUNTS, EdgeRow, EdgeWindowRow, ServiceRow
+from bot.storage.tables import COUNTS, EdgeRow, EdgeWindowRow, LayerWriteRow, ServiceRow
 
 _BATCH = 1_000
 
 _services: Table = ServiceRow.__table__  # type: ignore[attr-defined]
 _edges: Table = EdgeRow.__table__  # type: ignore[attr-defined]
+_writes: Table = LayerWriteRow.__table__  # type: ignore[attr-defined]
 _windows: Table = EdgeWindowRow.__table__  # type: ignore[attr-defined]
 
 
@@ -63,11 +64,17 @@ class MapStore:
         edges: Sequence[StoredEdge],
         windows: Mapping[int, Mapping[EdgeKey, Tally]],
         now: float,
+        token: str = "",
     ) -> int:
-        """Store what one layer learnt; says how many edge windows were written. `edges` covers every edge in `windows`."""
+        """Store what one layer learnt; says how many edge windows were written. `edges` covers every edge in `windows`.
+
+        A `token` that is the layer's last one already adds nothing: a commit whose connection broke had been carried out.
+        """
         async with self._database.write() as connection:
             await self._write_services(connection, nodes, now)
             ids = await self._write_edges(connection, edges)
+            if await self._is_stored(connection, layer, token):
+                windows = {}
             kept = (await kept_from(connection, while_writing=True))[MINUTE]
             written = 0
             for table, starts in (
@@ -83,6 +90,17 @@ class MapStore:
         # Only once the transaction stands: a rolled-back id must not be remembered.
         self._edge_ids.update(((layer, edge), row_id) for edge, row_id in ids.items())
         return written
+
+    async def _is_stored(self, connection: AsyncConnection, layer: Layer, token: str) -> bool:
+        """Whether this write is the last that was stored of the layer; it is noted as that."""
+        if not token:
+            return False
+        last = select(_writes.c.token).where(_writes.c.layer == layer.value)
+        if await connection.scalar(last) == token:
+            return True
+        note = self._insert(_writes).values(layer=layer.value, token=token)
+        await connection.execute(note.on_conflict_do_update(index_elements=["layer"], set_={"token": token}))
+        return False
 
     async def _write_services(self, connection: AsyncConnection, nodes: Iterable[Node], now: float) -> None:
         statement = self._insert(_services)

@@ -147,6 +147,14 @@ class LayerMemoryRow(SQLModel, table=True):
     body: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
 
 
+class LayerWriteRow(SQLModel, table=True):
+    """The last write of a layer's counts that was stored, by the name its writer gave it."""
+
+    __tablename__ = "layer_write"
+    layer: str = Field(primary_key=True)
+    token: str
+
+
 class ChangeRow(SQLModel, table=True):
     """One change event. `id` is made of what it says; `service` is as its sender named it."""
 

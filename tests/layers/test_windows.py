@@ -172,35 +172,6 @@ def test_what_is_new_is_handed_out_once() -> None:
     assert found.sum(AB, 0, NOW).calls == 3
 
 
-def test_what_could_not_be_written_is_handed_out_again_with_what_came_since() -> None:
-    found = windows((MINUTE, AB, 1, 0), (MINUTE - 60, CB, 4, 0))
-    taken = found.take_pending()
-    found.add(MINUTE, [(AB, tally(2, 1))], NOW)
-    found.restore(taken)
-
-    assert found.pending == 2
-    assert plain(found.take_pending()) == {(MINUTE, AB): (3, 1), (MINUTE - 60, CB): (4, 0)}
-    assert found.sum(AB, 0, NOW).calls == 3
-
-
-@settings(deadline=None)
-@given(COUNTS, st.randoms())
-def test_writes_that_fail_now_and_then_store_every_count_once(counts: list[Counts], chance: random.Random) -> None:
-    found = Windows(Layer.TRACE)
-    stored = Windows(Layer.TRACE)
-    for minute, edge, calls, errors in counts:
-        found.add(minute, [(edge, tally(calls, errors))], NOW)
-        if chance.random() < 0.3:
-            taken = found.take_pending()
-            if chance.random() < 0.5:
-                found.restore(taken)
-            else:
-                stored.restore(taken)
-    stored.restore(found.take_pending())
-
-    assert plain(stored.take_pending()) == plain(windows(*counts).take_pending())
-
-
 def test_a_minute_too_old_to_be_kept_is_still_written() -> None:
     found = windows((MINUTE - 7_200, AB, 1, 1))
 

@@ -25,11 +25,13 @@ from bot.storage.history_store import HistoryStore
 from bot.storage.map_store import MapStore, StoredEdge
 from tests.kit.bots import free_port
 from tests.kit.maps import tally
+from tests.kit.migrations import HEAD
 from tests.kit.postgres import Postgres
 
 TABLES = {
     "alembic_version", "alert", "change_event", "decision", "delivery", "edge", "edge_block", "edge_late", "edge_seen", "edge_window",
     "layer_memory",
+    "layer_write",
     "incident", "kept_from", "outbox", "property_change", "service", "unrolled",
 }  # fmt: skip
 
@@ -61,9 +63,9 @@ async def add(database: Database, *found: int) -> None:
 async def test_an_empty_database_gets_its_tables_and_an_upgraded_one_stays_as_it_is(url: str) -> None:
     database = Database(url)
 
-    assert await database.upgrade() == "0004"
+    assert await database.upgrade() == HEAD
     assert await tables(database) == TABLES
-    assert await database.upgrade() == await database.version() == "0004"
+    assert await database.upgrade() == await database.version() == HEAD
     await database.close()
 
 
@@ -97,7 +99,7 @@ async def test_a_map_from_before_its_history_was_kept_is_upgraded_with_all_it_ho
 
     async with old.write() as connection:
         await connection.run_sync(to_the_first)
-    assert await old.upgrade() == "0004"
+    assert await old.upgrade() == HEAD
     store, history = MapStore(old), HistoryStore(old)
     found = tally(5)
     found.latency_us = 1.5
@@ -115,7 +117,7 @@ async def test_a_map_from_before_its_history_was_kept_is_upgraded_with_all_it_ho
 async def test_replicas_that_start_together_upgrade_in_turn(url: str) -> None:
     replicas = [Database(url) for _ in range(4)]
 
-    assert await asyncio.gather(*(one.upgrade() for one in replicas)) == ["0004"] * 4
+    assert await asyncio.gather(*(one.upgrade() for one in replicas)) == [HEAD] * 4
     for one in replicas:
         await one.close()
 
@@ -139,7 +141,7 @@ async def test_an_upgrade_that_fails_leaves_nothing_behind_and_nobody_locked_out
     monkeypatch.undo()
 
     again = Database(url)
-    assert await asyncio.wait_for(again.upgrade(), 10) == "0004"
+    assert await asyncio.wait_for(again.upgrade(), 10) == HEAD
     for one in (database, again):
         await one.close()
 
@@ -301,7 +303,7 @@ async def test_sslmode_is_understood_as_every_other_client_does(server: Postgres
     address = await server.create()
     plain, secure = Database(f"{address}?sslmode=disable"), Database(f"{address}?sslmode=require")
 
-    assert await plain.upgrade() == "0004"
+    assert await plain.upgrade() == HEAD
     with pytest.raises(DatabaseUnavailable, match="ConnectionError"):
         await secure.ping()
     for one in (plain, secure):
@@ -358,7 +360,7 @@ async def test_a_database_opened_for_reading_refuses_every_write(url: str, datab
     await add(database, 1)
     reader = Database(url, read_only=True)
 
-    assert await reader.version() == "0004"
+    assert await reader.version() == HEAD
     assert await numbers(reader) == [1]
     with pytest.raises(DBAPIError, match=r"readonly|read-only"):
         await add(reader, 2)

@@ -162,6 +162,22 @@ async def test_a_write_that_fails_stores_nothing_and_the_next_one_everything(sto
     assert (await counts(store)).keys() == {(minute(), AB), (minute(1), CB)}
 
 
+async def test_a_write_that_is_tried_again_because_nobody_knows_how_it_ended_counts_once(store: MapStore) -> None:
+    """The connection broke during the commit."""
+
+    async def write_as(token: str, layer: Layer = Layer.TRACE, calls: float = 5) -> None:
+        await store.write(layer, [], [stored_edge(AB, NOW, layer)], {minute(): {AB: tally(calls)}}, NOW, token)
+
+    await write_as("first")
+    await write_as("first")
+    assert await counts(store) == {(minute(), AB): (5, 0, 5, 5)}
+    await write_as("second", calls=2)
+    await write_as("second", Layer.IPC, calls=1)
+    await write_as("second", Layer.IPC, calls=1)
+    assert await counts(store) == {(minute(), AB): (7, 0, 7, 7)}
+    assert await counts(store, Layer.IPC) == {(minute(), AB): (1, 0, 1, 1)}
+
+
 async def test_replicas_that_write_the_same_windows_at_once_neither_wait_forever_nor_lose_a_count(url: str) -> None:
     databases = [Database(url) for _ in range(3)]
     await databases[0].upgrade()
