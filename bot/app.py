@@ -158,7 +158,11 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         worker = AlertWorker(alerts, path.steps(), views.forwarded, settings.channel, sender.wake)
 
         history = History(
-            view, HistoryStore(database), settings.edge_retention_seconds, Background(settings.hidden_services)
+            view,
+            HistoryStore(database),
+            settings.edge_retention_seconds,
+            Background(settings.hidden_services),
+            alerts.fired,
         )
         await history.note_properties(time.time())
         feeds = _feeds(settings, ingest.intake, ipc, network)

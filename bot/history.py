@@ -1,8 +1,7 @@
 """The map of the past, as views that every answer reads like the live one.
 
 Comes in: moments and ranges (epoch s). Goes out: `MapView`s, and the changes between two of them. What is lost: what the store
-no longer keeps as finely (see `bot.storage.history_store`), and which alerts were firing then. Whatever takes long runs in a
-thread, on data that nobody else changes.
+no longer keeps as finely (see `bot.storage.history_store`). Whatever takes long runs in a thread, on data that nobody else changes.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import lru_cache
 from typing import Any, cast
@@ -44,6 +43,9 @@ Moment = float
 Range = tuple[float, float]
 """`[since, until)`"""
 
+Fired = Callable[[Moment], Awaitable[dict[str, float]]]
+"""Services with an alert that fired at a moment, and since when."""
+
 
 class History:
     """Answers for any moment that is kept. One per program, used on the event loop."""
@@ -54,11 +56,13 @@ class History:
         store: HistoryStore,
         edge_retention: float = 30.0 * 86_400.0,
         background: Background | None = None,
+        fired: Fired | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._live = view
         self._store = store
         self._edge_retention = edge_retention
+        self._fired = fired or _nobody_fired
         # A pattern match for every service is most of a view's time.
         self._hides = lru_cache(maxsize=_NAMES_REMEMBERED)((background or Background()).hides)
         self._index = EdgeIndex()
@@ -80,7 +84,9 @@ class History:
         past = await self._store.past(moment, LATELY_SECONDS)
         index = await self._knowing(_numbers(past))
         catalog = _catalog(await self._store.properties(moment))
-        return self._remember(key, await asyncio.to_thread(self._view, index, past, catalog))
+        view = await asyncio.to_thread(self._view, index, past, catalog)
+        view.firing = await self._fired(moment)
+        return self._remember(key, view)
 
     async def between(self, since: Moment, until: Moment) -> MapView:
         """The edges that were used in `[since, until)`, with the sums over all of it, whatever part of it is asked for; to
@@ -91,7 +97,9 @@ class History:
         past = await self._range(since, until)
         index = await self._knowing([past.seen.edges])
         catalog = _catalog(await self._store.properties(until))
-        return self._remember(key, await asyncio.to_thread(self._view, index, past, catalog, until - since))
+        view = await asyncio.to_thread(self._view, index, past, catalog, until - since)
+        view.firing = await self._fired(until)
+        return self._remember(key, view)
 
     async def diff(
         self, before: Moment | Range, after: Moment | Range, shifts: Shifts | None = None
@@ -226,6 +234,10 @@ class History:
         while len(self._views) > _VIEWS_KEPT:
             self._views.popitem(last=False)
         return view
+
+
+async def _nobody_fired(moment: Moment) -> dict[str, float]:
+    return {}
 
 
 def _numbers(past: Past) -> list[Integers]:

@@ -255,6 +255,18 @@ async def test_a_map_of_many_pages_is_learnt_whole_and_later_only_what_is_new(
     ]  # fmt: skip
 
 
+async def test_a_view_of_the_past_has_the_alerts_that_fired_then(times: Times) -> None:
+    async def fired(moment: float) -> dict[str, float]:
+        return {"pay": T - 900} if moment >= T - 900 else {}
+
+    await times.calls("web>pay", at=minutes(5, 20))
+    history = History(MapMaker().view, times.store, fired=fired)
+    before, then = await history.at(T - 960), await history.at(T - 240)
+
+    assert answers.service(before, "pay", T - 960, ALL)["state"] == "ok"
+    assert answers.service(then, "pay", T - 240, ALL)["why"] == "alert"
+
+
 async def test_new_edges_are_learnt_when_they_are_met(times: Times) -> None:
     await times.calls("web>pay", at=minutes(5))
     assert (await times.history.at(T - 60)).graph.service_count == 2

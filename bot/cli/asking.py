@@ -19,11 +19,12 @@ from bot.client import Client
 from bot.enrich import answers
 from bot.enrich.about import about_lines
 from bot.enrich.answers import Query
-from bot.enrich.overlay import overlay
+from bot.enrich.overlay import linked, overlay
 from bot.errors import ConfigError, NotFound
 from bot.history import History
 from bot.slack import answers as views
 from bot.slack.console import plain
+from bot.storage.alert_store import AlertStore
 from bot.storage.history_store import HistoryStore
 from bot.storage.incident_reader import IncidentReader
 from bot.telemetry import trace_file
@@ -66,7 +67,7 @@ def show(
 
 
 def _history(parts: Parts) -> History:
-    return History(parts.view, HistoryStore(parts.database))
+    return History(parts.view, HistoryStore(parts.database), fired=AlertStore(parts.database).fired)
 
 
 @cli.command()
@@ -207,7 +208,8 @@ def _overlaid(file: str, url: str, token: str) -> Answer:
 
     async def from_database() -> Answer:
         async with offline.reading(config.load()) as parts:
-            return overlay(parts.view, trace_file.decode(body, time.time()), time.time())
+            batch = trace_file.decode(body, time.time())
+            return overlay(parts.view, batch, linked(batch), time.time())
 
     return asyncio.run(from_database())
 

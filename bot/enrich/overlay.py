@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from bot.enrich import answers
@@ -12,20 +14,34 @@ from bot.model import EdgeKey
 from bot.telemetry.spans import SpanBatch
 
 
-def overlay(view: MapView, batch: SpanBatch, now: float) -> dict[str, Any]:
-    """The calls of every trace in `batch` in order of time: `{"traces","spans","items":[{"caller","callee","calls","errors",
-    "duration_ms","usual_p95_ms","slower","edge"}…]}`. `edge` is None for a call the map has never seen; a call is `slower`
-    where its longest took longer than the edge usually does (p95 of the last hour)."""
-    found: dict[EdgeKey, list[float]] = {}
+@dataclass(frozen=True, slots=True)
+class Calls:
+    """What a trace says of one edge: how many calls, how many failed, and how long the longest took, in ms."""
+
+    calls: int
+    errors: int
+    longest_ms: float
+
+
+def linked(batch: SpanBatch) -> dict[EdgeKey, Calls]:
+    """The calls of every trace in `batch` in order of time. Takes as long as the traces are big: for a thread."""
+    found: dict[EdgeKey, Calls] = {}
     started: dict[EdgeKey, int] = {}
     for trace_id, spans in batch.traces.items():
         for caller, callee, minute, failed, duration, _weight in link(spans, trace_id in batch.tangled):
-            calls = found.setdefault((caller, callee), [0, 0, 0.0])
-            started[caller, callee] = min(started.get((caller, callee), minute), minute)
-            calls[0] += 1
-            calls[1] += failed
-            calls[2] = max(calls[2], duration / 1e6)
-    items = [_item(view, edge, found[edge], now) for edge in sorted(found, key=lambda edge: (started[edge], edge))]
+            edge = caller, callee
+            so_far = found.get(edge, Calls(0, 0, 0.0))
+            longest = max(so_far.longest_ms, duration / 1e6)
+            found[edge] = Calls(so_far.calls + 1, so_far.errors + failed, longest)
+            started[edge] = min(started.get(edge, minute), minute)
+    return {edge: found[edge] for edge in sorted(found, key=lambda edge: (started[edge], edge))}
+
+
+def overlay(view: MapView, batch: SpanBatch, calls: Mapping[EdgeKey, Calls], now: float) -> dict[str, Any]:
+    """The linked `calls` of a batch over the map: `{"traces","spans","items":[{"caller","callee","calls","errors",
+    "duration_ms","usual_p95_ms","slower","edge"}…]}`. `edge` is None for a call the map has never seen; a call is `slower`
+    where its longest took longer than the edge usually does (p95 of the last hour)."""
+    items = [_item(view, edge, found, now) for edge, found in calls.items()]
     return {
         "traces": len(batch.traces),
         "spans": batch.accepted,
@@ -33,20 +49,20 @@ def overlay(view: MapView, batch: SpanBatch, now: float) -> dict[str, Any]:
         "new": sum(item["edge"] is None for item in items),
         "items": items,
         "as_of": answers.iso(now),
-        "coverage": coverage_json(coverage(view, {end for edge in found for end in edge}, now)),
+        "coverage": coverage_json(coverage(view, {end for edge in calls for end in edge}, now)),
     }
 
 
-def _item(view: MapView, edge: EdgeKey, calls: list[float], now: float) -> dict[str, Any]:
+def _item(view: MapView, edge: EdgeKey, found: Calls, now: float) -> dict[str, Any]:
     known = edge[0] in view.graph and edge[1] in view.graph.callees(edge[0])
     usual = view.counts(edge, now - 3_600, now).quantile_ms(0.95) if known else None
     return {
         "caller": edge[0],
         "callee": edge[1],
-        "calls": int(calls[0]),
-        "errors": int(calls[1]),
-        "duration_ms": round(calls[2], 3) if calls[2] > 0 else None,
+        "calls": found.calls,
+        "errors": found.errors,
+        "duration_ms": round(found.longest_ms, 3) if found.longest_ms > 0 else None,
         "usual_p95_ms": usual,
-        "slower": usual is not None and calls[2] > usual,
+        "slower": usual is not None and found.longest_ms > usual,
         "edge": answers.edge(view, *edge, now) if known else None,
     }

@@ -241,6 +241,18 @@ class AlertStore:
         async with self._database.read() as connection:
             return {row[0]: row[1] for row in await connection.execute(statement)}
 
+    async def fired(self, at: float) -> dict[str, float]:
+        """Services with an alert that fired at `at`, as far as is known today, and since when (epoch s)."""
+        ended = func.coalesce(_alerts.c.ends_at, _alerts.c.updated_at)
+        statement = (
+            select(_alerts.c.service, func.min(_alerts.c.starts_at))
+            .where(_alerts.c.starts_at <= at, _alerts.c.service != "")
+            .where(or_(_alerts.c.status != AlertStatus.RESOLVED.value, ended > at))
+            .group_by(_alerts.c.service)
+        )
+        async with self._database.read() as connection:
+            return {row[0]: row[1] for row in await connection.execute(statement)}
+
     async def reserve_incident_id(self, connection: AsyncConnection, values: Mapping[str, Any]) -> int:
         """Open an incident inside the caller's transaction; gives its id."""
         result = await connection.execute(insert(_incidents).values(**values))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 
 from aiohttp import web
 
-from bot.enrich.overlay import overlay
+from bot.enrich.overlay import Calls, linked, overlay
 from bot.enrich.view import MapView
+from bot.model import EdgeKey
 from bot.telemetry import trace_file
 from bot.telemetry.packing import unpack
+from bot.telemetry.spans import SpanBatch
 from bot.web.auth import Gate
 from bot.web.body import read
 from bot.web.problem import json_response
@@ -34,5 +37,10 @@ class Overlay:
         self._gate.check(request, "read")
         body = unpack(await read(request, BODY_LIMIT), request.headers.get("Content-Encoding", ""), BODY_LIMIT)
         now = time.time()
-        batch = await asyncio.to_thread(trace_file.decode, body, now)
-        return json_response(overlay(self._view, batch, now))
+        batch, calls = await asyncio.to_thread(_read, body, now)
+        return json_response(overlay(self._view, batch, calls, now))
+
+
+def _read(body: bytes, now: float) -> tuple[SpanBatch, Mapping[EdgeKey, Calls]]:
+    batch = trace_file.decode(body, now)
+    return batch, linked(batch)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bot.enrich.overlay import overlay
+from bot.enrich.overlay import linked, overlay
 from bot.errors import BadRequest
 from bot.telemetry import trace_file
 from tests.kit.maps import NOW, MapMaker
@@ -38,7 +38,8 @@ def jaeger(*, kinds: bool) -> dict[str, Any]:
 
 def laid_over(document: object) -> dict[str, Any]:
     view = MapMaker("web>cart").view
-    return overlay(view, trace_file.decode(json.dumps(document).encode(), NOW), NOW)
+    batch = trace_file.decode(json.dumps(document).encode(), NOW)
+    return overlay(view, batch, linked(batch), NOW)
 
 
 def test_each_call_is_shown_beside_what_the_map_knows_of_it() -> None:
