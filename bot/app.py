@@ -19,11 +19,11 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import config, metrics
 from bot.alerts import alertmanager, pagerduty
-from bot.changes.log import MAX_CHANGES, SPAN_SECONDS
+from bot.change_intake import ChangeIntake
 from bot.config import Settings
 from bot.enrich.view import MapView
 from bot.errors import ConfigError
-from bot.feeds import CatalogFeed, KubernetesFeed, PrometheusFeed, cluster
+from bot.feeds import CatalogFeed, Feed, KubernetesFeed, PrometheusFeed, RolloutFeed, cluster
 from bot.history import History
 from bot.incidents.path import AlertWorker
 from bot.incidents.steps import AlertPath
@@ -55,7 +55,7 @@ from bot.telemetry.otlp_schema import require_upb
 from bot.upkeep import AddressMemory, Retention, Upkeep
 from bot.web.api import Api
 from bot.web.auth import Gate, Token
-from bot.web.change_doors import ChangeDoors
+from bot.web.change_doors import ChangeDoors, change_doors
 from bot.web.flow_doors import FlowDoors
 from bot.web.limits import RateLimit
 from bot.web.metric_doors import MetricDoors
@@ -131,8 +131,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         ipc = IpcLayer(time.time())
         ingest = Ingest((network, ipc, trace), view, maps, stored)
         view.firing = await alerts.firing()
-        changes = ChangeStore(database)
-        view.changes.add(await changes.latest(time.time() - SPAN_SECONDS, MAX_CHANGES))
+        changes = ChangeIntake(ChangeStore(database), view, settings.change_retention_seconds)
+        await changes.load(time.time())
         log.info("map loaded", services=view.graph.service_count, edges=view.graph.edge_count)
 
         client: AsyncWebClient | None = None
@@ -165,7 +165,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             alerts.fired,
         )
         await history.note_properties(time.time())
-        feeds = _feeds(settings, ingest.intake, ipc, network)
+        feeds = _feeds(settings, ingest.intake, ipc, network, changes)
         clusters = [feed for feed in feeds.values() if isinstance(feed, KubernetesFeed)]
         catalog = CatalogFeed(sources, view, history.note_properties, settings.catalog_refresh_seconds, clusters)
         catalogued = sources.configured or bool(clusters)
@@ -186,6 +186,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             database,
             alerts,
             outbox,
+            changes.store,
             view,
             sink,
             ingest.intake.sources,
@@ -203,8 +204,9 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         flow_options = FlowOptions(settings.vpc_fields, settings.flow_environment)
         rooms = (
             TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, flow_options),
-            MetricDoors(intake, ipc, gate), ChangeDoors(changes, view.changes, intake, gate),
-            Webhooks(doors, alerts, worker), Api(view, gate, history, IncidentReader(database)),
+            MetricDoors(intake, ipc, gate),
+            ChangeDoors(changes, gate, change_doors(settings.change_secrets, settings.allow_unsigned)),
+            Webhooks(doors, alerts, worker), Api(view, gate, history, IncidentReader(database), changes.store),
             Stream(ingest.feed, view, gate), Overlay(view, gate), status,
         )  # fmt: skip
         for room in rooms:
@@ -249,10 +251,10 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
 
 
 def _feeds(
-    settings: Settings, intake: Intake, ipc: IpcLayer, network: NetworkLayer
-) -> dict[str, PrometheusFeed | KubernetesFeed]:
+    settings: Settings, intake: Intake, ipc: IpcLayer, network: NetworkLayer, changes: ChangeIntake
+) -> dict[str, Feed]:
     """What the bot goes and gets by itself, as far as settings ask for it."""
-    feeds: dict[str, PrometheusFeed | KubernetesFeed] = {}
+    feeds: dict[str, Feed] = {}
     if settings.prometheus_url is not None:
         headers = {"X-Scope-OrgID": settings.prometheus_tenant} if settings.prometheus_tenant else {}
         if settings.prometheus_token is not None:
@@ -261,6 +263,7 @@ def _feeds(
     if settings.kubernetes:
         found = cluster(settings.kubernetes, settings.kubernetes_context)
         feeds["kubernetes"] = KubernetesFeed(found, settings.kubernetes_environment, intake, network)
+        feeds["kubernetes rollouts"] = RolloutFeed(found, settings.kubernetes_environment, changes)
     return feeds
 
 
@@ -299,7 +302,6 @@ def _retention(settings: Settings) -> Retention:
         settings.hour_retention_seconds,
         settings.day_retention_seconds,
         settings.edge_retention_seconds,
-        settings.change_retention_seconds,
     )
 
 

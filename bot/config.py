@@ -11,21 +11,23 @@ import ipaddress
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from bot.catalog.fetch import require_web_address
 from bot.catalog.pagerduty_api import DEFAULT_URL as PAGERDUTY_API_URL
 from bot.catalog.setting_types import LinkTemplates, Paths
 from bot.errors import ConfigError
 from bot.names import BACKGROUND
+from bot.setting_types import ApiTokens, Names, Secret, Secrets
 from bot.telemetry.flow_records import VPC_DEFAULT_FIELDS
 
-SCOPES = frozenset(("read", "ingest", "admin"))
 ALERT_SOURCES = ("alertmanager", "pagerduty")
+CHANGE_SOURCES = ("argocd", "flux", "github", "gitlab", "pagerduty")
+UNSIGNED = (*ALERT_SOURCES, *(f"changes/{source}" for source in CHANGE_SOURCES))
+"""What may be let in unverified, as the doors' paths have it."""
 
 # Names people already have in their environment, besides TOPOLOGY_BOT_<FIELD>.
 _KNOWN_NAMES = {
@@ -40,47 +42,6 @@ _KNOWN_NAMES = {
 }
 _CONFIG_VARIABLE = "TOPOLOGY_BOT_CONFIG"
 _CLIENT_VARIABLES = ("TOPOLOGY_BOT_URL", "TOPOLOGY_BOT_TOKEN")
-
-
-def _comma_separated(value: object) -> object:
-    return tuple(part.strip() for part in value.split(",") if part.strip()) if isinstance(value, str) else value
-
-
-# An empty secret is one that everybody knows.
-Secret = Annotated[SecretStr, Field(min_length=1)]
-Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_comma_separated)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
-
-
-@dataclass(frozen=True, slots=True)
-class ApiToken:
-    """One bearer token of the API: who it belongs to and what it may do."""
-
-    name: str
-    scopes: frozenset[str]
-    secret: SecretStr
-
-    @classmethod
-    def parse(cls, text: str) -> ApiToken:
-        """Read `name:scope+scope:token`. Raises ValueError without a word of the text: any part of it may be the secret."""
-        name, _, rest = text.partition(":")
-        scopes_text, _, secret = rest.partition(":")
-        scopes = frozenset(scopes_text.split("+")) if scopes_text else frozenset()
-        if not name or not secret or not scopes or not scopes <= SCOPES:
-            raise ValueError(f"want name:scope+scope:token with scopes {', '.join(sorted(SCOPES))}")
-        return cls(name, scopes, SecretStr(secret))
-
-
-def _parse_tokens(value: object) -> object:
-    texts = _comma_separated(value)
-    return tuple(map(_token, range(1, len(texts) + 1), texts)) if isinstance(texts, tuple | list) else value
-
-
-def _token(position: int, given: object) -> object:
-    try:
-        return ApiToken.parse(given) if isinstance(given, str) else given
-    except ValueError as error:
-        raise ValueError(f"token {position}: {error}") from None
 
 
 class Settings(BaseModel):
@@ -131,13 +92,32 @@ class Settings(BaseModel):
     pagerduty_secrets: Secrets = Field(
         (), description="comma-separated webhook signing secrets; none: refuses all; also `PAGERDUTY_WEBHOOK_SECRETS`"
     )
-    api_tokens: Annotated[tuple[ApiToken, ...], BeforeValidator(_parse_tokens)] = Field(
+    github_secrets: Secrets = Field(
+        (), description="comma-separated webhook secrets for changes from GitHub; none: refuses all"
+    )
+    gitlab_secrets: Secrets = Field(
+        (), description="comma-separated secret tokens for changes from GitLab; none: refuses all"
+    )
+    argocd_secrets: Secrets = Field(
+        (),
+        description="comma-separated bearer tokens or basic-auth passwords for Argo CD's notifications; none: refuses all",
+    )
+    flux_secrets: Secrets = Field(
+        (), description="comma-separated HMAC keys or bearer tokens for Flux's notifications; none: refuses all"
+    )
+    pagerduty_change_secrets: Secrets = Field(
+        (), description="comma-separated routing keys or bearer tokens for PagerDuty's change events; none: refuses all"
+    )
+    api_tokens: ApiTokens = Field(
         (),
         description="comma-separated `name:scope+scope:token` (scopes read, ingest, admin); none: open on loopback, refused elsewhere",
     )
     api_rate: float = Field(50.0, gt=0, description="questions a second that one token (or address) may ask the API")
     api_burst: int = Field(200, ge=1, description="how many of them at once")
-    allow_unsigned: Names = Field((), description="alert sources accepted unverified, from loopback only")
+    allow_unsigned: Names = Field(
+        (),
+        description="sources of alerts (`pagerduty`) and changes (`changes/github`) accepted unverified, from loopback only",
+    )
 
     trace_settle_seconds: float = Field(2.0, gt=0, le=60, description="a trace this long without a new span is linked")
     trace_lifetime_seconds: float = Field(
@@ -152,7 +132,8 @@ class Settings(BaseModel):
     prometheus_token: Secret | None = Field(None, description="bearer token for it")
     prometheus_tenant: str = Field("", description="`X-Scope-OrgID` for it (Mimir, Cortex)")
     kubernetes: str = Field(
-        "", description="`in-cluster`, or the path of a kubeconfig: learn who owns which address from that cluster"
+        "",
+        description="`in-cluster`, or the path of a kubeconfig: learn who owns which address, and what is rolled out, from that cluster",
     )
     kubernetes_context: str = Field("", description="the kubeconfig's context; none: its current one")
     kubernetes_environment: str = Field("", description="environment that the cluster's services carry in their ids")
@@ -206,10 +187,10 @@ class Settings(BaseModel):
         scheme = self.database_url.get_secret_value().partition(":")[0].partition("+")[0]
         if scheme not in ("sqlite", "postgresql", "postgres"):
             raise ValueError("database_url: want sqlite:///PATH or postgresql://…")
-        unknown = set(self.allow_unsigned) - set(ALERT_SOURCES)
+        unknown = set(self.allow_unsigned) - set(UNSIGNED)
         if unknown:
             raise ValueError(
-                f"allow_unsigned: no source called {', '.join(sorted(unknown))}; there are {', '.join(ALERT_SOURCES)}"
+                f"allow_unsigned: no source called {', '.join(sorted(unknown))}; there are {', '.join(UNSIGNED)}"
             )
         if not self.slack_api_url.startswith(("http://", "https://")):
             raise ValueError("slack_api_url: want an http(s) URL")
@@ -230,6 +211,14 @@ class Settings(BaseModel):
             source
         ]
         return tuple(secret.get_secret_value() for secret in found)
+
+    def change_secrets(self, source: str) -> tuple[str, ...]:
+        """The secrets one source of changes may use."""
+        found: dict[str, tuple[SecretStr, ...]] = {
+            "argocd": self.argocd_secrets, "flux": self.flux_secrets, "github": self.github_secrets,
+            "gitlab": self.gitlab_secrets, "pagerduty": self.pagerduty_change_secrets,
+        }  # fmt: skip
+        return tuple(secret.get_secret_value() for secret in found[source])
 
 
 def _variables(field: str) -> tuple[str, ...]:

@@ -1,5 +1,5 @@
-"""What the bot goes and gets by itself: counters from a Prometheus-compatible server, addresses from a Kubernetes cluster, the
-catalogue from its files and hosts.
+"""What the bot goes and gets by itself: counters from a Prometheus-compatible server, addresses and rollouts from a
+Kubernetes cluster, the catalogue from its files and hosts.
 
 Comes in: where they are. Goes out: the same batches the doors take in, by the same intake. What is lost: see `bot.pull` and
 `bot.kubernetes`.
@@ -21,15 +21,17 @@ import msgspec
 
 from bot.catalog.facts import Reading
 from bot.catalog.sources import Sources
+from bot.change_intake import ChangeIntake
 from bot.enrich.view import MapView
 from bot.intake import Intake
-from bot.kubernetes import labels
+from bot.kubernetes import labels, rollouts
 from bot.kubernetes.config import Cluster, from_kubeconfig, in_cluster
+from bot.kubernetes.rollout_watcher import RolloutWatcher
 from bot.kubernetes.watcher import Watcher
 from bot.layers.families import FAMILIES
 from bot.layers.ipc import IpcLayer
 from bot.layers.network import NetworkLayer
-from bot.model import Layer, Node
+from bot.model import Change, Layer, Node
 from bot.pull.backlog import Puller
 from bot.pull.prometheus import PrometheusPull, Row
 from bot.telemetry import identities
@@ -162,6 +164,28 @@ class CatalogFeed:
         found = self._sources.state()
         waiting = len(self._view.catalog.aliases.keys() - self._view.graph.names.renamed)
         return found | {"services": len(self._view.catalog.entries), "aliases_only_found_by": waiting}
+
+
+class RolloutFeed:
+    """What is rolled out in one cluster."""
+
+    def __init__(self, cluster: Cluster, environment: str, changes: ChangeIntake) -> None:
+        self._changes = changes
+        self._watcher = RolloutWatcher(cluster, self._take, environment=environment)
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        await self._watcher.run()
+
+    async def _take(self, changes: list[Change]) -> None:
+        await self._changes.take(rollouts.SOURCE, changes, time.time())
+
+    def state(self) -> dict[str, Any]:
+        """For `doctor`."""
+        return self._watcher.state() | {"problem": self._watcher.problem()}
+
+
+Feed = PrometheusFeed | KubernetesFeed | RolloutFeed
 
 
 def cluster(where: str, context: str) -> Cluster:

@@ -194,7 +194,7 @@ class History:
                 heard[layer] = newest
         # These read as the live ones do, which the types cannot say as long as the view names those.
         return MapView(
-            cast(LiveGraph, graph), cast("Mapping[Layer, Windows]", windows), catalog, heard, self._live.changes
+            cast(LiveGraph, graph), cast("Mapping[Layer, Windows]", windows), catalog, heard, changes=self._live.changes
         )
 
     def _last_seen(self, index: EdgeIndex, past: Past, counts: PastCounts, size: int) -> Floats:

@@ -35,6 +35,11 @@ MAP_EDGES = Gauge("topology_bot_map_edges", "Edges on the live map", registry=RE
 WINDOWS_WRITTEN = Counter("topology_bot_windows_written", "Edge windows written", registry=REGISTRY)
 WINDOWS_DIRTY = Gauge("topology_bot_windows_dirty", "Edge windows waiting to be written", registry=REGISTRY)
 
+CHANGES = Counter("topology_bot_changes", "Change events told of", ["source", "verdict"], registry=REGISTRY)
+CHANGES_DROPPED = Counter(
+    "topology_bot_changes_dropped", "Change events let go of before their time", ["reason"], registry=REGISTRY
+)
+
 DELIVERIES = Counter("topology_bot_deliveries", "Webhook deliveries", ["source", "verdict"], registry=REGISTRY)
 DELIVERIES_WAITING = Gauge("topology_bot_deliveries_waiting", "Stored deliveries not worked yet", registry=REGISTRY)
 ALERT_STEP_SECONDS = Histogram(

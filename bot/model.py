@@ -219,6 +219,34 @@ class Delivery:
     ignored: str = ""
 
 
+class ChangeKind(StrEnum):
+    """What sort of thing was changed."""
+
+    DEPLOY = "deploy"
+    CONFIG = "config"
+    FLAG = "flag"
+    SCALE = "scale"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """Somebody or something changed a service at one moment (`at`, epoch s).
+
+    `id` tells changes of one `source` apart: told of twice, it is one change. `service` is a service id; one without an
+    environment concerns the service in all of them.
+    """
+
+    at: float
+    service: str
+    kind: ChangeKind
+    title: str
+    source: str
+    id: str
+    link: str = ""
+    author: str = ""
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
     """A Slack message: Block Kit plus `text` that carries the same facts for lock screens and screen readers."""
@@ -237,20 +265,6 @@ class Owner:
     source: str = ""
     on_call: str = ""
     email: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """Something was changed at `service`, as its sender calls it, at `at` (epoch s). `kind` is `deploy`, `config`, `flag`,
-    `scale` or `other`; `id` is the same for the same change told again."""
-
-    id: str
-    at: float
-    service: str
-    kind: str
-    title: str
-    link: str = ""
-    author: str = ""
 
 
 @dataclass(frozen=True, slots=True)

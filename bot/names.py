@@ -159,6 +159,24 @@ def bare(identifier: str) -> str:
     return identifier.partition("@")[0]
 
 
+_ENVIRONMENTS = (
+    frozenset(("production", "prod", "prd", "live")),
+    frozenset(("staging", "stage", "stg")),
+    frozenset(("development", "dev")),
+    frozenset(("testing", "test", "qa")),
+)
+"""Spellings of one environment: deploy tools and telemetry are seldom configured by the same people."""
+
+
+def _same_environment(wanted: str, held: str) -> bool:
+    """Whether a service in the environment `held` can be meant by `wanted`; on a map without environments (`held` is ""),
+    production is."""
+    if wanted == held or not wanted:
+        return True
+    spellings = next((one for one in _ENVIRONMENTS if wanted in one), frozenset((wanted,)))
+    return held in spellings if held else "production" in spellings
+
+
 def close_matches(text: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
     """The known ids that look most like `text`, best first; ties by name, so the answer is the same every time."""
     wanted = clean(text)
@@ -235,6 +253,22 @@ class NameIndex:
         The names of the start stay: `canonical` keeps to them, because a count that is taken back has to go where it was added.
         """
         self._learnt = aliases
+
+    def placed(self, identifier: str) -> str:
+        """The id on the map for one that was made without it: the id itself, or the one service of its name in its environment
+        (however that is spelled); one without a namespace where only the id has any. Where there is none or several, the id
+        that the alias table has for it."""
+        known = self.canonical(identifier)
+        if known in self._texts:
+            return known
+        name, _, environment = known.partition("@")
+        # An orchestrator always has a namespace, telemetry only where it was told of one.
+        plain = name.rpartition(".")[0]
+        for found in (self._holders(name), [one for one in self._holders(plain) if bare(one) == plain]):
+            fitting = [one for one in found if _same_environment(environment, one.partition("@")[2])]
+            if fitting:
+                return fitting[0] if len(fitting) == 1 else known
+        return known
 
     def find(self, text: str) -> str | None:
         """The id for a text where exactly one service answers to it, else None."""

@@ -11,7 +11,7 @@ from bot import config
 from bot.catalog.backstage_api import BackstageApi
 from bot.catalog.pagerduty_api import PagerDutyApi
 from bot.catalog.sources import Remote, Sources
-from bot.changes.log import MAX_CHANGES, SPAN_SECONDS
+from bot.change_intake import ChangeIntake
 from bot.config import Settings
 from bot.enrich.view import MapView
 from bot.graph.live import LiveGraph
@@ -62,12 +62,14 @@ async def reading(settings: Settings, *, ask_hosts: bool = False) -> AsyncIterat
         alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database)
         await load(view, maps, time.time(), time.time() - settings.edge_retention_seconds)
         view.firing = await alerts.firing()
-        view.changes.add(await ChangeStore(database).latest(time.time() - SPAN_SECONDS, MAX_CHANGES))
+        changes = ChangeIntake(ChangeStore(database), view, settings.change_retention_seconds)
+        await changes.load(time.time())
         closed = tuple(name for name in config.ALERT_SOURCES if not settings.alert_secrets(name))
         yield Parts(
             database,
             alerts,
             outbox,
+            changes.store,
             view,
             ConsoleSink(lambda text: None),
             {},

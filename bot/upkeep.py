@@ -10,13 +10,13 @@ from dataclasses import dataclass
 
 import structlog
 
+from bot.change_intake import ChangeIntake
 from bot.enrich.view import MapView
 from bot.ingest import Ingest
 from bot.layers.identity_memory import Unreadable
 from bot.layers.network import NetworkLayer
 from bot.model import Layer
 from bot.storage.alert_store import AlertStore
-from bot.storage.change_store import ChangeStore
 from bot.storage.history_store import HistoryStore
 from bot.storage.memory_store import MemoryStore
 
@@ -33,14 +33,13 @@ class Retention:
     hours: float
     days: float
     edges: float
-    changes: float
 
 
 class Upkeep:
     """Keeps the bot's memory and its database in bounds."""
 
     def __init__(
-        self, retention: Retention, ingest: Ingest, view: MapView, alerts: AlertStore, changes: ChangeStore
+        self, retention: Retention, ingest: Ingest, view: MapView, alerts: AlertStore, changes: ChangeIntake
     ) -> None:
         self._retention = retention
         self._ingest = ingest
@@ -49,12 +48,11 @@ class Upkeep:
         self._changes = changes
 
     async def expire(self, now: float) -> None:
-        """Let go of windows, edges, deliveries and changes that are too old."""
+        """Let go of windows, edges, deliveries and changes that are too old, and put changes under the ids that the map has by now."""
         await self._ingest.expire(now, now - self._retention.minutes, now - self._retention.edges)
         await self._alerts.expire(now - _DELIVERY_RETENTION)
         self._view.firing = await self._alerts.firing()
-        self._view.changes.expire(now)
-        await self._changes.expire(now - self._retention.changes)
+        await self._changes.tend(now)
 
     async def roll_up(self, past: HistoryStore, now: float) -> None:
         """Sum minutes to hours and hours to days, and let go of what is then too old."""

@@ -263,3 +263,20 @@ def test_a_trace_in_a_file_is_laid_over_the_map(learnt: Path) -> None:
     assert found.returncode == 0, found.stderr
     assert "web → cart 9000 ms" in found.stdout
     assert run("show", folder=learnt).returncode == 2
+
+
+async def test_changes_are_listed_from_a_running_bot_and_from_the_database(tmp_path: Path) -> None:
+    change = {"at": time.time() - 60, "service": "payments", "kind": "deploy", "title": "payments 1.3", "author": "ada"}
+    async with bot(tmp_path) as (running, session):
+        async with session.post("/ingest/changes", data=json.dumps(change)) as answer:
+            assert answer.status == 202
+        asked = await asyncio.to_thread(run, "changes", "payments", "--url", running.url)
+        doctor = await asyncio.to_thread(run, "doctor", "--url", running.url)
+    read = run("changes", "payments", "--since", "-1h", folder=tmp_path)
+
+    assert (asked.returncode, read.returncode) == (0, 0)
+    assert "deploy payments: payments 1.3, by ada [ingest]" in asked.stdout
+    assert asked.stdout.splitlines()[1:] == read.stdout.splitlines()[1:]
+    assert "changes ingest" in doctor.stdout
+    nothing = run("changes", "payments", "--since", "-30s", "--json", folder=tmp_path)
+    assert (nothing.returncode, json.loads(nothing.stdout)["items"]) == (1, [])

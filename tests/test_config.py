@@ -10,8 +10,9 @@ from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
 from bot.catalog.links import LinkTemplate
-from bot.config import ENVIRONMENT_NAMES, ApiToken, Settings, is_loopback, load, strays
+from bot.config import ENVIRONMENT_NAMES, Settings, is_loopback, load, strays
 from bot.errors import ConfigError
+from bot.setting_types import ApiToken
 
 SECRET = "hunter2-do-not-show"
 
@@ -41,6 +42,11 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "slack_burst": ("7", "7", 7),
     "alertmanager_tokens": ("a, b,", '["a", "b"]', (SecretStr("a"), SecretStr("b"))),
     "pagerduty_secrets": ("a,b", '["a", "b"]', (SecretStr("a"), SecretStr("b"))),
+    "github_secrets": ("a,b", '["a", "b"]', (SecretStr("a"), SecretStr("b"))),
+    "gitlab_secrets": ("a,b", '["a", "b"]', (SecretStr("a"), SecretStr("b"))),
+    "argocd_secrets": ("a,b", '["a", "b"]', (SecretStr("a"), SecretStr("b"))),
+    "flux_secrets": ("a,b", '["a", "b"]', (SecretStr("a"), SecretStr("b"))),
+    "pagerduty_change_secrets": ("a,b", '["a", "b"]', (SecretStr("a"), SecretStr("b"))),
     "api_tokens": (
         "ci:read+ingest:t:1, me:admin:t2",
         '["ci:read+ingest:t:1", "me:admin:t2"]',
@@ -51,7 +57,11 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     ),
     "api_rate": ("5", "5", 5.0),
     "api_burst": ("9", "9", 9),
-    "allow_unsigned": ("alertmanager, pagerduty", '["alertmanager", "pagerduty"]', ("alertmanager", "pagerduty")),
+    "allow_unsigned": (
+        "alertmanager, changes/github",
+        '["alertmanager", "changes/github"]',
+        ("alertmanager", "changes/github"),
+    ),
     "trace_settle_seconds": ("0.5", "0.5", 0.5),
     "trace_lifetime_seconds": ("30", "30", 30.0),
     "trace_max_spans": ("5000", "5000", 5_000),
@@ -72,8 +82,8 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "window_retention_seconds": ("7200", "7200", 7_200.0),
     "hour_retention_seconds": ("90000", "90000", 90_000.0),
     "day_retention_seconds": ("90000", "90000", 90_000.0),
+    "change_retention_seconds": ("86400", "86400", 86_400.0),
     "edge_retention_seconds": ("86400", "86400", 86_400.0),
-    "change_retention_seconds": ("172800", "172800", 172_800.0),
     "log_format": ("json", '"json"', "json"),
     "log_level": ("debug", '"debug"', "debug"),
 }

@@ -419,3 +419,43 @@ def test_what_is_added_and_discarded_leaves_nothing(parts: list[tuple[str, str, 
 
     assert all(index.find(text) is None for node in nodes for text in (node.id, node.name, names.bare(node.id)))
     assert vars(index) == vars(NameIndex())
+
+
+# -- ids made without the map ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("on_the_map", "told", "placed"),
+    [
+        ([("payments", "", "")], "payments", "payments"),
+        ([("payments", "shop", "prod")], "payments", "payments.shop@prod"),
+        ([("payments", "shop", "prod")], "payments@production", "payments.shop@prod"),
+        ([("payments", "", "prod"), ("payments", "", "stg")], "payments@staging", "payments@stg"),
+        ([("payments", "", "prod"), ("payments", "", "staging")], "payments", "payments"),
+        ([("payments", "", "prod")], "payments@staging", "payments@staging"),
+        ([("payments", "", "")], "payments@production", "payments"),
+        ([("payments", "", "")], "payments@staging", "payments@staging"),
+        ([("payments", "", "")], "payments.apps", "payments"),
+        ([("payments", "shop", "")], "payments.apps", "payments.apps"),
+        ([("payments", "shop", ""), ("payments", "billing", "")], "payments", "payments"),
+        ([("payments", "", "eu"), ("payments", "", "us")], "payments@eu", "payments@eu"),
+        ([], "payments", "payments"),
+    ],
+)
+def test_an_id_made_without_the_map_is_placed_where_one_service_alone_fits(
+    on_the_map: list[tuple[str, str, str]], told: str, placed: str
+) -> None:
+    assert index_of(*(made(*one) for one in on_the_map)).placed(told) == placed
+
+
+def test_the_alias_table_places_an_id_whether_or_not_its_target_is_on_the_map() -> None:
+    index = index_of(**{"pay-svc": "payments"})
+
+    assert index.placed("pay-svc@prod") == "payments@prod"
+    index.add(made("payments", "shop", "prod"))
+    assert index.placed("pay-svc@prod") == "payments.shop@prod"
+
+
+@given(ANY_TEXT)
+def test_placing_any_text_never_fails(text: str) -> None:
+    assert index_of(made("payments", "shop", "prod")).placed(text) is not None

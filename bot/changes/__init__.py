@@ -1,1 +1,1 @@
-"""Change events: what was deployed, configured, switched or scaled, and when."""
+"""Change events: what others say was deployed, configured, switched or scaled; one module for each format."""

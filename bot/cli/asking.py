@@ -14,6 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from bot import config, offline
+from bot.cli.lines import change_lines, diff_lines, overlay_lines
 from bot.cli.terminal import Answer, AsJson, Token, Url, ask, cli, out, say
 from bot.client import Client
 from bot.enrich import answers
@@ -30,6 +31,7 @@ from bot.storage.incident_reader import IncidentReader
 from bot.telemetry import trace_file
 from bot.web import parameters
 from bot.web.api import changes, why
+from bot.web.changes import change_events
 from bot.web.status import Parts, examine
 
 
@@ -49,7 +51,7 @@ def show(
         raise ConfigError("say a service, or --trace FILE")
     if trace:
         answer = _overlaid(trace, url, token)
-        say(answer, as_json, "\n".join(_overlay_lines(answer)))
+        say(answer, as_json, "\n".join(overlay_lines(answer)))
         return
 
     async def read(parts: Parts) -> Answer:
@@ -88,12 +90,7 @@ def diff(
         return await changes(parts.view, _history(parts), given, parameters.query(given))
 
     answer = ask(url, token, "/api/v1/diff", read, given)
-    lines = [f"{answer['total']} changes from {answer['from']} to {answer['to']}"]
-    for item in answer["items"]:
-        what = f" ({', '.join(item['what'])})" if item["what"] else ""
-        layer = f" [{item['layer']}]" if item["layer"] else ""
-        lines.append(f"  {item['kind']:8}{item['caller']} → {item['callee']}{what}{layer}")
-    say(answer, as_json, "\n".join(lines))
+    say(answer, as_json, "\n".join(diff_lines(answer)))
     raise typer.Exit(0 if answer["total"] else 1)
 
 
@@ -214,18 +211,23 @@ def _overlaid(file: str, url: str, token: str) -> Answer:
     return asyncio.run(from_database())
 
 
-def _overlay_lines(answer: Answer) -> list[str]:
-    lines = [f"{answer['spans']} spans, {len(answer['items'])} calls, {answer['new']} of them new to the map"]
-    for item in answer["items"]:
-        took = "" if item["duration_ms"] is None else f" {item['duration_ms']:.0f} ms"
-        usual = "" if item["usual_p95_ms"] is None else f" (usually up to {item['usual_p95_ms']:.0f} ms)"
-        marks = [
-            *(["failed"] if item["errors"] else []), *(["slower than usual"] if item["slower"] else []),
-            *(["new to the map"] if item["edge"] is None else []),
-        ]  # fmt: skip
-        marked = f"  ← {', '.join(marks)}" if marks else ""
-        lines.append(f"  {item['caller']} → {item['callee']}{took}{usual}{marked}")
-    return lines
+@cli.command(name="changes")
+def list_changes(
+    service: Annotated[str, typer.Argument(help="Only changes of this service.")] = "",
+    since: Annotated[str, typer.Option(help="ISO 8601, `-1d`, or `02:50` (UTC).")] = "-1d",
+    url: Url = "",
+    token: Token = "",
+    as_json: AsJson = False,
+) -> None:
+    """What was deployed, configured, switched or scaled, newest first. Exit 1 where nothing was."""
+    given = {"service": service, "from": since, "limit": "1000"}
+
+    async def read(parts: Parts) -> Answer:
+        return await change_events(parts.view, parts.changes, given, parameters.query(given))
+
+    answer = ask(url, token, "/api/v1/changes", read, given)
+    say(answer, as_json, "\n".join(change_lines(answer)))
+    raise typer.Exit(0 if answer["items"] else 1)
 
 
 @cli.command()
@@ -278,6 +280,8 @@ def _print_doctor(found: Answer) -> None:
         table.add_row(f"layer {name}", one["last_seen"], f"{one['age_seconds']:.0f} s", "", "")
     for name, one in found["alerts"].items():
         table.add_row(name, one["last_event"], f"{one['lag_seconds']:.0f} s", str(one["count"]), str(one["failed"]))
+    for name, one in found["changes"].items():
+        table.add_row(f"changes {name}", one["last_event"], f"{one['lag_seconds']:.0f} s", str(one["count"]), "")
     out.print(table if table.row_count else "nothing has arrived yet")
     for what, count in found["left_out"].items():
         out.print(escape(f"left out: {count} × {what}"))

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -16,10 +15,12 @@ from bot.enrich.blast import Dependent, blast_radius, owners_to_notify
 from bot.enrich.coverage import coverage, coverage_json
 from bot.enrich.health import failing_services, service_rates
 from bot.enrich.paging import page
+from bot.enrich.recent_changes import changes_near
 from bot.enrich.view import MapView
 from bot.graph.sighting import Sighted
 from bot.graph.walk import EdgeFilter, dependencies, paths
 from bot.model import EdgeDetail, EdgeKey, Kind, Layer
+from bot.moments import iso
 
 MAX_LIMIT = 1_000
 MAX_PATH_HOPS = 8
@@ -51,11 +52,6 @@ class Query:
     def scoped(self) -> bool:
         """Whether only services of some tier, domain, owner or environment are wanted."""
         return bool(self.tier or self.domain or self.owner or self.environment)
-
-
-def iso(at: float) -> str:
-    """Epoch seconds as ISO 8601 UTC, to the second."""
-    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def services(view: MapView, now: float, query: Query, text: str = "") -> Json:
@@ -99,6 +95,7 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
         "callees": [edge(view, identifier, one, now) for one in callees[: query.limit]],
         "callers_total": len(callers),
         "callees_total": len(callees),
+        "changes": changes_near(view, identifier, now),
     }
     return found | about(view, identifier, now) | frame(view, {identifier, *callers, *callees}, now)
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.enrich.answers import frame, iso
+from bot.enrich.answers import frame
 from bot.enrich.causes.ranking import Candidate, Verdict
 from bot.enrich.view import MapView
+from bot.moments import iso
 
 LISTED = 10
 _OTHERS_LISTED = 50

@@ -148,10 +148,9 @@ def _alerts(view: MapView, service: str, known: set[str]) -> Iterable[Event]:
 
 
 def _changes(view: MapView, known: set[str], at: float, now: float) -> Iterable[Event]:
-    """What was changed lately at the services in view, by whatever name it was told of."""
-    for change in view.changes.between(at - _CHANGES_SECONDS, now):
-        service = view.graph.names.find(change.service)  # no search for what is close: there may be thousands
-        if service is not None and service in known:
+    """What was changed lately at the services in view."""
+    for service in sorted(known):
+        for change in view.changes.of(service, at - _CHANGES_SECONDS, now):
             who = f" by {change.author}" if change.author else ""
             yield Event("change", service, f"{change.kind}: {change.title}{who}", change.at)
 

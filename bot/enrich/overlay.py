@@ -11,6 +11,7 @@ from bot.enrich.coverage import coverage, coverage_json
 from bot.enrich.view import MapView
 from bot.layers.linker import link
 from bot.model import EdgeKey
+from bot.moments import iso
 from bot.telemetry.spans import SpanBatch
 
 
@@ -48,7 +49,7 @@ def overlay(view: MapView, batch: SpanBatch, calls: Mapping[EdgeKey, Calls], now
         "rejected": batch.rejected,
         "new": sum(item["edge"] is None for item in items),
         "items": items,
-        "as_of": answers.iso(now),
+        "as_of": iso(now),
         "coverage": coverage_json(coverage(view, {end for edge in calls for end in edge}, now)),
     }
 

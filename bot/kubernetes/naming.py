@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from bot import names
-from bot.kubernetes.objects import Owner, Pod, Ran
+from bot.kubernetes.objects import Metadata, Owner, Pod, Ran
 
 _OTEL = "resource.opentelemetry.io/"
 _INSTANCE = "app.kubernetes.io/instance"
@@ -39,12 +39,21 @@ class Named(NamedTuple):
 
 def named(pod: Pod) -> Named:
     """The names of a pod's service."""
-    annotations, labels = pod.metadata.annotations or {}, pod.metadata.labels or {}
+    return _said(pod.metadata, workload(pod), pod.metadata.namespace, released=_owner(pod).kind != "Job")
+
+
+def templated(template: Metadata, owner: Metadata) -> Named:
+    """The same before there is a pod: of the pods that `owner` makes after a template."""
+    return _said(template, owner.name, owner.namespace, released=True)
+
+
+def _said(metadata: Metadata, workload_name: str, namespace: str, *, released: bool) -> Named:
+    annotations, labels = metadata.annotations or {}, metadata.labels or {}
     return Named(
-        workload(pod),
-        annotations.get(f"{_OTEL}service.namespace") or pod.metadata.namespace,
+        workload_name,
+        annotations.get(f"{_OTEL}service.namespace") or namespace,
         annotations.get(f"{_OTEL}service.name", ""),
-        "" if _owner(pod).kind == "Job" else labels.get(_INSTANCE, ""),
+        labels.get(_INSTANCE, "") if released else "",
         annotations.get(f"{_OTEL}deployment.environment.name", ""),
     )
 

@@ -1,8 +1,9 @@
-"""The parts of Kubernetes objects that say who has which address. Comes in: JSON of the API. Goes out: these types.
+"""The parts of Kubernetes objects that say who has which address, and what is rolled out. Comes in: JSON of the API. Goes out: these types.
 
 What is lost: every other field, unread. An object that does not fit its type costs only itself.
 
-Sources: kubernetes.io/docs/reference/kubernetes-api: core/v1 Pod, Service, Node; discovery.k8s.io/v1 EndpointSlice.
+Sources: kubernetes.io/docs/reference/kubernetes-api: core/v1 Pod, Service, Node; discovery.k8s.io/v1 EndpointSlice;
+apps/v1 Deployment, StatefulSet, DaemonSet.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ class Metadata(_Read):
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
+    generation: int = 0
     labels: dict[str, str] | None = None
     annotations: dict[str, str] | None = None
     owner_references: list[Owner] | None = None
@@ -183,10 +185,57 @@ class Node(_Read):
     status: NodeStatus = msgspec.field(default_factory=NodeStatus)
 
 
+class Container(_Read):
+    """One container of a pod template."""
+
+    name: str = ""
+    image: str = ""
+
+
+class TemplateSpec(_Read):
+    """What a template's pods run."""
+
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+
+
+class Template(_Read):
+    """A pod template."""
+
+    metadata: Metadata = msgspec.field(default_factory=Metadata)
+    spec: TemplateSpec = msgspec.field(default_factory=TemplateSpec)
+
+
+class WorkloadSpec(_Read):
+    """`template` stays as it came: whether it changed is asked of all of it. A DaemonSet has no `replicas`."""
+
+    replicas: int | None = None
+    template: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+class Workload(_Read):
+    """What keeps pods running."""
+
+    metadata: Metadata
+    spec: WorkloadSpec = msgspec.field(default_factory=WorkloadSpec)
+
+
+class Deployment(Workload):
+    """A Deployment."""
+
+
+class StatefulSet(Workload):
+    """A StatefulSet."""
+
+
+class DaemonSet(Workload):
+    """A DaemonSet."""
+
+
 class Bookmark(_Read):
     """An object sent for its resource version only."""
 
     metadata: Metadata
 
 
-Object = Pod | Service | EndpointSlice | Node
+Object = Pod | Service | EndpointSlice | Node | Workload

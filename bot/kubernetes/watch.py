@@ -26,7 +26,17 @@ import msgspec
 from bot.errors import BotError
 from bot.kubernetes.config import Cluster
 from bot.kubernetes.identities import MAX_OBJECTS
-from bot.kubernetes.objects import Bookmark, EndpointSlice, Node, Object, Pod, Service
+from bot.kubernetes.objects import (
+    Bookmark,
+    DaemonSet,
+    Deployment,
+    EndpointSlice,
+    Node,
+    Object,
+    Pod,
+    Service,
+    StatefulSet,
+)
 
 PAGE = 500
 MAX_LINE = 4 * 2**20
@@ -57,6 +67,14 @@ RESOURCES = (
     Resource("endpointslices", "/apis/discovery.k8s.io/v1/endpointslices", EndpointSlice),
     Resource("pods", "/api/v1/pods", Pod),
 )
+"""Who has which address."""
+
+WORKLOADS = (
+    Resource("deployments", "/apis/apps/v1/deployments", Deployment),
+    Resource("statefulsets", "/apis/apps/v1/statefulsets", StatefulSet),
+    Resource("daemonsets", "/apis/apps/v1/daemonsets", DaemonSet),
+)
+"""What is rolled out."""
 
 
 class Mirror(Protocol):

@@ -155,17 +155,25 @@ class LayerWriteRow(SQLModel, table=True):
     token: str
 
 
-class ChangeRow(SQLModel, table=True):
-    """One change event. `id` is made of what it says; `service` is as its sender named it."""
+class ChangeEventRow(SQLModel, table=True):
+    """One change event (see `bot.model.Change`). `change_id` tells changes of one source apart."""
 
-    __tablename__ = "change_event"
-    id: str = Field(primary_key=True)
-    at: float = Field(index=True)
+    __tablename__ = "change_events"
+    __table_args__ = (
+        UniqueConstraint("source", "change_id"),
+        Index("ix_change_events_at", "at", "id"),
+        Index("ix_change_events_service", "service", "at", "id"),
+    )
+    id: int | None = Field(default=None, primary_key=True, sa_type=_Id)
+    source: str
+    change_id: str
+    at: float
+    received_at: float
     service: str
     kind: str
     title: str
-    link: str = ""
-    author: str = ""
+    link: str
+    author: str
 
 
 class DeliveryRow(SQLModel, table=True):

@@ -10,7 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from bot.enrich import answers
-from bot.enrich.answers import Query, iso
+from bot.enrich.answers import Query
 from bot.enrich.cause_answer import causes
 from bot.enrich.causes.ranking import rank
 from bot.enrich.changes_between import EdgeChange
@@ -22,9 +22,12 @@ from bot.enrich.view import MapView
 from bot.errors import BadRequest, NotFound
 from bot.history import History
 from bot.model import Layer
+from bot.moments import iso
+from bot.storage.change_store import ChangeStore
 from bot.storage.incident_reader import IncidentReader
 from bot.web import openapi, parameters
 from bot.web.auth import Gate
+from bot.web.changes import change_events
 from bot.web.problem import json_response
 
 _DAY = 86_400.0
@@ -33,13 +36,16 @@ _TIMES = ("opened_at", "updated_at", "resolved_at", "starts_at", "ends_at", "at"
 
 
 class Api:
-    """The `GET` routes of `/api/v1`. `incidents` and `history` read the database, the rest the map in memory."""
+    """The `GET` routes of `/api/v1`. `incidents`, `history` and `changes` read the database, the rest the map in memory."""
 
-    def __init__(self, view: MapView, gate: Gate, history: History, incidents: IncidentReader) -> None:
+    def __init__(
+        self, view: MapView, gate: Gate, history: History, incidents: IncidentReader, changes: ChangeStore
+    ) -> None:
         self._view = view
         self._gate = gate
         self._history = history
         self._incidents = incidents
+        self._changes = changes
 
     def routes(self) -> list[web.RouteDef]:
         """This room's part of the route table."""
@@ -47,7 +53,7 @@ class Api:
             "services": self.services, "service": self.service, "owner": self.owner, "dependents": self.dependents,
             "causes": self.causes,
             "dependencies": self.dependencies, "path": self.path, "graph": self.graph, "coverage": self.coverage,
-            "diff": self.diff, "digest": self.digest, "incidents": self.incidents, "incident": self.incident,
+            "diff": self.diff, "digest": self.digest, "changes": self.changes, "incidents": self.incidents, "incident": self.incident,
             "openapi": self.openapi,
         }  # fmt: skip
         return [web.get(route.path, handlers[route.name]) for route in openapi.ROUTES if route.name in handlers]
@@ -116,6 +122,11 @@ class Api:
         """New and gone dependencies of the last day, all layers together."""
         given, query = self._given(request, "digest")
         return json_response(await changes(self._view, self._history, given, query, digest=True))
+
+    async def changes(self, request: web.Request) -> web.Response:
+        """What was deployed, configured, switched or scaled, the newest first."""
+        given, query = self._given(request, "changes")
+        return json_response(await change_events(self._view, self._changes, given, query))
 
     async def incidents(self, request: web.Request) -> web.Response:
         """Incidents, the newest first."""

@@ -49,6 +49,11 @@ _ABOUT: dict[str, Schema] = {
 _NUMBERS: Schema = {"type": ["object", "null"], "properties": {
     "calls": _NUMBER, "calls_per_minute": _NUMBER, "error_rate": _MAYBE_NUMBER, "p95_ms": _MAYBE_NUMBER}}  # fmt: skip
 
+_CHANGE_EVENT = _object({
+    "at": _MOMENT, "service": _TEXT, "kind": {"enum": ["deploy", "config", "flag", "scale", "other"]}, "title": _TEXT,
+    "link": _TEXT, "author": _TEXT, "source": _TEXT, "id": _TEXT,
+})  # fmt: skip
+
 SCHEMAS: dict[str, Schema] = {
     "Document": {"type": "object"},
     "Problem": _object({"type": _TEXT, "title": _TEXT, "status": _INTEGER, "detail": _TEXT}, {"suggestions": _many(_TEXT)}),
@@ -81,7 +86,7 @@ SCHEMAS: dict[str, Schema] = {
     "ServiceList": _list(_ref("Service"), total=_INTEGER),
     "ServiceDetail": {"allOf": [_ref("Service"), _object({
         "callers": _many(_ref("Edge")), "callees": _many(_ref("Edge")), "callers_total": _INTEGER, "callees_total": _INTEGER,
-        "rates": {"type": "object"}, **_ABOUT, **_FRAME})]},
+        "rates": {"type": "object"}, "changes": _many(_ref("ChangeEvent")), **_ABOUT, **_FRAME})]},
     "Ownership": _object({"id": _TEXT, "on_map": _TRUTH, **_ABOUT, **_FRAME}),
     "DependentList": _list(_object({
         "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "share": _MAYBE_NUMBER, "state": {"enum": ["hit", "at_risk"]},
@@ -99,6 +104,8 @@ SCHEMAS: dict[str, Schema] = {
         "caller": _TEXT, "callee": _TEXT, "layer": {"enum": ["network", "ipc", "trace", None]},
         "kind": {"enum": ["new", "gone", "changed"]}, "what": _many(_TEXT), "before": _NUMBERS, "after": _NUMBERS,
     }), total=_INTEGER, **{"from": _MOMENT, "to": _MOMENT}),
+    "ChangeEvent": _CHANGE_EVENT,
+    "ChangeEventList": _list(_ref("ChangeEvent"), **{"from": _MOMENT, "to": _MOMENT}),
     "IncidentList": _list(_object({"id": _INTEGER, "state": _TEXT, "title": _TEXT, "opened_at": _MOMENT, "updated_at": _MOMENT})),
     "Incident": _object({
         "id": _INTEGER, "state": _TEXT, "title": _TEXT, "facts": {"type": "object"}, "alerts": _many({"type": "object"}),

@@ -11,12 +11,13 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from bot import metrics
-from bot.enrich.answers import iso
 from bot.enrich.view import MapView
 from bot.errors import DeliveryError
 from bot.intake import SourceStats
+from bot.moments import iso
 from bot.slack.ports import Sink
 from bot.storage.alert_store import AlertStore
+from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database, DatabaseUnavailable
 from bot.storage.outbox_store import OutboxStore
 from bot.web.auth import Gate
@@ -33,6 +34,7 @@ class Parts:
     database: Database
     alerts: AlertStore
     outbox: OutboxStore
+    changes: ChangeStore
     view: MapView
     sink: Sink
     telemetry: Mapping[str, SourceStats]
@@ -136,6 +138,7 @@ async def examine(parts: Parts, now: float) -> dict[str, Any]:
         "feeds": feeds,
         "left_out": {f"{place}: {reason}": count for (place, reason), count in sorted(parts.drops().items()) if count},
         "alerts": alerts,
+        "changes": await _changes(parts.changes, now),
         "map": {"services": parts.view.graph.service_count, "edges": parts.view.graph.edge_count},
         "database": {
             "reachable": True,
@@ -154,6 +157,14 @@ def _telemetry(stats: SourceStats, now: float) -> dict[str, Any]:
         "batches": stats.batches,
         "accepted": stats.accepted,
         "dropped": dict(stats.dropped),
+    }
+
+
+async def _changes(store: ChangeStore, now: float) -> dict[str, Any]:
+    """Per source of change events, when it last told of one."""
+    return {
+        source: {"last_event": iso(one["last"]), "lag_seconds": round(now - one["last"], 1), "count": one["changes"]}
+        for source, one in sorted((await store.sources()).items())
     }
 
 

@@ -15,6 +15,7 @@ from bot.enrich import answers
 from bot.enrich.view import MapView
 from bot.errors import BadRequest, Overloaded
 from bot.live_feed import Event, LiveFeed
+from bot.moments import iso
 from bot.web.auth import Gate
 
 HEARTBEAT_SECONDS = 15.0
@@ -50,7 +51,7 @@ class Stream:
         try:
             await response.prepare(request)
             hello = {
-                "as_of": answers.iso(time.time()),
+                "as_of": iso(time.time()),
                 "services": self._view.graph.service_count,
                 "edges": self._view.graph.edge_count,
             }

@@ -8,7 +8,7 @@ from bot import names
 from bot.enrich.cause_answer import causes
 from bot.enrich.causes.ranking import rank
 from bot.enrich.live_situation import situation
-from bot.model import Change
+from bot.model import Change, ChangeKind
 from tests.kit.maps import NOW, MapMaker, minute
 
 
@@ -113,8 +113,6 @@ def test_changes_of_services_nobody_knows_are_passed_over_without_a_search(monke
 
     monkeypatch.setattr(names, "close_matches", search)
     made = shop()
-    made.view.changes.add(
-        Change(str(number), NOW - number, name, "deploy", "v2")
-        for number, name in enumerate(("nobody", "db"), start=60)
-    )
+    for number, name in enumerate(("nobody", "db"), start=60):
+        made.view.changes.add(Change(NOW - number, name, ChangeKind.DEPLOY, "v2", "test", str(number)), NOW)
     assert [event.service for event in situation(made.view, "web", NOW).events] == ["db"]

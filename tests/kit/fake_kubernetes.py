@@ -23,8 +23,14 @@ PATHS = {
     "services": "/api/v1/services",
     "nodes": "/api/v1/nodes",
     "endpointslices": "/apis/discovery.k8s.io/v1/endpointslices",
+    "deployments": "/apis/apps/v1/deployments",
+    "statefulsets": "/apis/apps/v1/statefulsets",
+    "daemonsets": "/apis/apps/v1/daemonsets",
 }
-KINDS = {"pods": "Pod", "services": "Service", "nodes": "Node", "endpointslices": "EndpointSlice"}
+KINDS = {
+    "pods": "Pod", "services": "Service", "nodes": "Node", "endpointslices": "EndpointSlice", "deployments": "Deployment",
+    "statefulsets": "StatefulSet", "daemonsets": "DaemonSet",
+}  # fmt: skip
 Json = dict[str, Any]
 
 
@@ -231,6 +237,24 @@ def endpoint_slice(
         "addressType": "IPv4",
         "endpoints": [{"addresses": [ip], "conditions": {"ready": is_ready}} for ip, is_ready in ready.items()],
         "ports": [{"name": name, "port": port, "protocol": "TCP"} for name, port in ports.items()],
+    }
+
+
+def workload(name: str, *images: str, replicas: int | None = 3, generation: int = 1, **more: Any) -> Json:
+    """A Deployment (or the like) in namespace `shop`, one container for each image; `labels`, `annotations` and `env` of its
+    pods."""
+    containers = [
+        {"name": f"c{number}", "image": image, "env": more.get("env", [])} for number, image in enumerate(images)
+    ]
+    metadata: Json = {"name": name, "namespace": more.get("namespace", "shop"), "generation": generation}
+    metadata |= {key: more[key] for key in ("uid",) if key in more}
+    template = {
+        "metadata": {key: more[key] for key in ("labels", "annotations") if key in more},
+        "spec": {"containers": containers},
+    }
+    return {
+        "metadata": metadata,
+        "spec": ({} if replicas is None else {"replicas": replicas}) | {"template": template},
     }
 
 

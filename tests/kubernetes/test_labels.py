@@ -12,7 +12,9 @@ from bot.kubernetes.objects import Metadata, Owner, Pod
 def pod(name: str, labels: dict[str, str], annotations: dict[str, str] | None = None, namespace: str = "shop") -> Pod:
     owner = Owner("ReplicaSet", f"{name}-abc", True)
     hashed = {"pod-template-hash": "abc"} | labels
-    return Pod(Metadata(f"{name}-abc-x", namespace, "u", "1", hashed, annotations, [owner]))
+    return Pod(
+        Metadata(f"{name}-abc-x", namespace, "u", "1", labels=hashed, annotations=annotations, owner_references=[owner])
+    )
 
 
 def said(*pods: Pod, split: frozenset[tuple[str, str]] = frozenset(), environment: str = "") -> dict[str, str]:

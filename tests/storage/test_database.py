@@ -18,8 +18,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import SQLModel
 
 from bot.errors import ConfigError
-from bot.model import Layer
+from bot.model import Change, ChangeKind, Layer
 from bot.storage import database as database_module
+from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database, DatabaseUnavailable, storable
 from bot.storage.history_store import HistoryStore
 from bot.storage.map_store import MapStore, StoredEdge
@@ -29,7 +30,7 @@ from tests.kit.migrations import HEAD
 from tests.kit.postgres import Postgres
 
 TABLES = {
-    "alembic_version", "alert", "change_event", "decision", "delivery", "edge", "edge_block", "edge_late", "edge_seen", "edge_window",
+    "alembic_version", "alert", "change_events", "decision", "delivery", "edge", "edge_block", "edge_late", "edge_seen", "edge_window",
     "layer_memory",
     "layer_write",
     "incident", "kept_from", "outbox", "property_change", "service", "unrolled",
@@ -111,6 +112,39 @@ async def test_a_map_from_before_its_history_was_kept_is_upgraded_with_all_it_ho
     assert (again.calls, again.errors, again.latency_us, again.bytes, again.histogram[4]) == (10, 0, 3, 0, 10)
     assert await store.edges() == [StoredEdge(Layer.TRACE, ("a", "b"), 1, 2, 60)]
     assert span.counts.columns[0].tolist() == [10]
+    await old.close()
+
+
+async def test_changes_told_of_before_they_had_a_source_are_kept(url: str) -> None:
+    old = Database(url)
+    config = Config()
+    config.set_main_option("script_location", str(database_module._MIGRATIONS))
+
+    def to_the_fourth(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0004")
+        connection.execute(
+            text(
+                "INSERT INTO change_event (id, at, service, kind, title, link, author) "
+                "VALUES ('17', 1700000040, 'payments', 'deploy', 'v2', 'https://ci.example/17', 'ada')"
+            )
+        )
+
+    def back_and_forth(connection: Connection) -> None:
+        config.attributes["connection"] = connection
+        command.downgrade(config, "0004")
+        command.upgrade(config, "head")
+
+    async with old.write() as connection:
+        await connection.run_sync(to_the_fourth)
+    await old.upgrade()
+    [kept] = await ChangeStore(old).page((), 0, 1_800_000_000, 10)
+    async with old.write() as connection:
+        await connection.run_sync(back_and_forth)
+
+    told = Change(1_700_000_040.0, "payments", ChangeKind.DEPLOY, "v2", "ingest", "17", "https://ci.example/17", "ada")
+    assert kept.change == told
+    assert len(await ChangeStore(old).page((), 0, 1_800_000_000, 10)) == 1
     await old.close()
 
 
