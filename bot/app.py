@@ -220,11 +220,13 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         upkeep = Upkeep(_retention(settings), ingest, view, alerts, changes)
         stack.push_async_callback(lambda: ingest.close(time.time()))
         stack.push_async_callback(lambda: addresses.keep(ingest, time.time()))
+        stack.push_async_callback(lambda: changes.follow(ingest.releases, time.time()))
         stack.push_async_callback(loops.stop)
         stack.callback(sources.close)  # before the loops are waited for: one of them may be waiting for a host
         stack.push_async_callback(sender.drain, _SHUTDOWN_SECONDS)
         loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
         loops.every("write", 1.0, lambda: ingest.write(time.time()))
+        loops.every("releases", 5.0, lambda: changes.follow(ingest.releases, time.time()))
         loops.every("stream", 1.0, ingest.tell)
         loops.every("expire", 60.0, lambda: upkeep.expire(time.time()))
         loops.every("history", 600.0, history.refresh)

@@ -12,7 +12,9 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from bot import metrics
+from bot.changes import releases as telemetry
 from bot.changes.log import KEPT_SECONDS, MAX_PER_SERVICE, MAX_SERVICES
+from bot.changes.releases import Releases
 from bot.enrich.view import MapView
 from bot.errors import Overloaded
 from bot.model import Change
@@ -69,6 +71,17 @@ class ChangeIntake:
             yield replace(one, service=placed(one.service), at=min(one.at, now))
             if place % _SLICE == 0:
                 await asyncio.sleep(0)
+
+    async def follow(self, releases: Releases, now: float) -> None:
+        """Store the deploys that telemetry has told of since the last call. What cannot be stored is put back, and the error raised."""
+        found = releases.take()
+        if not found:
+            return
+        try:
+            await self.take(telemetry.SOURCE, found, now)
+        except BaseException:
+            releases.restore(found)
+            raise
 
     async def tend(self, now: float) -> None:
         """Let go of what is too old, and rename what was told of before its service was on the map. To be called now and then."""

@@ -18,6 +18,7 @@ from typing import Any
 import structlog
 
 from bot import metrics
+from bot.changes.releases import Releases
 from bot.enrich.view import MapView
 from bot.graph.sighting import Sighted
 from bot.intake import Intake, Pipeline
@@ -51,6 +52,7 @@ class Ingest:
     def __init__(self, pipelines: Iterable[Pipeline], view: MapView, store: MapStore, stored: set[str]) -> None:
         self.intake = Intake(pipelines, view.heard, self._full)
         self.feed = LiveFeed()
+        self.releases = Releases()
         self._view = view
         self._store = store
         self._stored = stored
@@ -79,6 +81,8 @@ class Ingest:
         windows, graph = self._view.windows[delta.layer], self._view.graph
         delta = _under_one_name(delta, graph.names.canonical)
         self.intake.describe(delta.nodes)
+        if delta.releases:
+            self.releases.see(delta.releases, now)
         for minute, counts in slices(delta, _SLICE):
             shown = [(edge, tally) for edge, tally in counts if self._place(edge)]
             windows.add(minute, shown, now)
@@ -171,6 +175,7 @@ class Ingest:
         """Let go of what is older than the retention, in memory and on disk."""
         for windows in self._view.windows.values():
             windows.expire(now)
+        self.releases.expire(now)
         gone = 0
         for dropped in self._view.graph.sweep(now, edges_before):
             gone += dropped
@@ -204,6 +209,7 @@ class Ingest:
         """Everything left out since the start, by (where, reason)."""
         dropped = self.intake.drops()
         dropped.update({("map", reason): n for reason, n in self._view.graph.dropped.items()})
+        dropped.update({("releases", reason): n for reason, n in self.releases.dropped.items()})
         dropped["windows", "memory cap"] = sum(windows.evicted for windows in self._view.windows.values())
         return dropped
 
@@ -239,6 +245,8 @@ def _under_one_name(delta: LayerDelta, canonical: Callable[[str], str]) -> Layer
                 into[edge] = tally
     for (caller, callee), detail in delta.details.items():
         found.details.setdefault((canonical(caller), canonical(callee)), EdgeDetail()).add(detail)
+    for (service, facet, value), at in delta.releases.items():
+        found.report({(canonical(service), facet, value): at})
     return found
 
 

@@ -150,17 +150,38 @@ class EdgeDetail:
             self.endpoints[name] = self.endpoints.get(name, 0.0) + calls
 
 
+Release = tuple[str, str, str]
+"""(service id, what names the release: `version`, `image` or `revision`, its name), as telemetry reports it."""
+
+MAX_RELEASES = 20_000
+"""Most releases that one body, or one layer between two collects, may report."""
+
+
 @dataclass(slots=True)
 class LayerDelta:
-    """What one layer learnt since it was last asked: window start (epoch s, multiple of 60) -> edge -> counts to add."""
+    """What one layer learnt since it was last asked: window start (epoch s, multiple of 60) -> edge -> counts to add.
+
+    `releases` says when each was last reported (epoch s).
+    """
 
     layer: Layer
     nodes: dict[str, Node] = field(default_factory=dict)
     windows: dict[int, dict[EdgeKey, Tally]] = field(default_factory=dict)
     details: dict[EdgeKey, EdgeDetail] = field(default_factory=dict)
+    releases: dict[Release, float] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.windows or self.nodes or self.details)
+        return bool(self.windows or self.nodes or self.details or self.releases)
+
+    def report(self, releases: Mapping[Release, float]) -> int:
+        """Take in when releases were reported; says how many there was no room for."""
+        known, left_out = self.releases, 0
+        for release, at in releases.items():
+            if release in known or len(known) < MAX_RELEASES:
+                known[release] = max(at, known.get(release, at))
+            else:
+                left_out += 1
+        return left_out
 
 
 class AlertStatus(StrEnum):

@@ -1,7 +1,7 @@
 """What changed of a service lately: what others told of, and what the map itself saw.
 
 Comes in: a view and its `now`. Goes out: `Change`s, or their JSON, newest first. What is lost: what is older than the view's log of
-changes; a new version in telemetry, since the doors do not read `service.version`.
+changes.
 """
 
 from __future__ import annotations

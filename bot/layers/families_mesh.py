@@ -24,6 +24,8 @@ from bot.layers.family import (
     latencies,
     scraped,
 )
+from bot.model import Node, Release
+from bot.telemetry.releases import release
 
 _ISTIO_LABELS = (
     "reporter", "source_canonical_service", "source_workload", "source_workload_namespace", "destination_canonical_service",
@@ -31,6 +33,9 @@ _ISTIO_LABELS = (
     "destination_service_namespace", "request_protocol",
 )  # fmt: skip
 _ISTIO_RESULT = ("response_code", "grpc_response_status")
+_ISTIO_RELEASE = (
+    "source_canonical_revision", "source_version", "destination_canonical_revision", "destination_version",
+)  # fmt: skip
 _NOWHERE = frozenset(("PassthroughCluster", "BlackHoleCluster", "InboundPassthroughCluster"))
 
 
@@ -50,7 +55,16 @@ def _istio(labels: Labels) -> Reading | None:
     code = labels.get("response_code", "")
     failed = code.startswith("5") or code == "0" or is_grpc_fault(labels.get("grpc_response_status", ""))
     protocol = labels.get("request_protocol", "").lower()
-    return Reading(caller, callee, f"istio {labels.get('reporter', '')}", protocol, failed=failed)
+    running = () if caller is None else _istio_release(caller, labels, "source")
+    running += _istio_release(callee, labels, "destination") if workload else ()
+    witness = f"istio {labels.get('reporter', '')}"
+    return Reading(caller, callee, witness, protocol, failed=failed, releases=running)
+
+
+def _istio_release(service: Node, labels: Labels, end: str) -> tuple[Release, ...]:
+    """The release at one end: Istio's canonical revision is the workload's label `version`, or `latest` where it has none."""
+    revision = known(labels.get(f"{end}_canonical_revision"))
+    return release(service.id, "revision", revision) or release(service.id, "revision", labels.get(f"{end}_version"))
 
 
 _WORKLOADS = ("deployment", "statefulset", "daemonset", "k8s_job", "cronjob")
@@ -98,7 +112,7 @@ def _envoy(labels: Labels) -> Reading | None:
     return Reading(caller, callee, "envoy", "http", failed=code.startswith("5"))
 
 
-_REQUESTS = (*_ISTIO_LABELS, *_ISTIO_RESULT)
+_REQUESTS = (*_ISTIO_LABELS, *_ISTIO_RESULT, *_ISTIO_RELEASE)
 _SENT_AND_RECEIVED = ("istio_tcp_sent_bytes_total", "istio_tcp_received_bytes_total")
 
 MESH_FAMILIES: tuple[Family, ...] = (

@@ -10,6 +10,8 @@ grpc.io "OpenTelemetry Metrics".
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from bot import names
 from bot.layers.family import (
     MILLISECONDS,
@@ -28,6 +30,7 @@ from bot.layers.family import (
     timed,
 )
 from bot.model import ENTRY, Kind, Node
+from bot.telemetry import releases
 
 _GRAPH_LABELS = (
     "client", "server", "connection_type", "client_service_namespace", "server_service_namespace", "client_db_system",
@@ -78,7 +81,8 @@ def _client(labels: Labels, callee: Node | None, protocol: str, endpoint: str, f
     caller = scraped(labels)
     if caller is None or callee is None:
         return None
-    return Reading(caller, callee, "otel client", protocol, endpoint, failed)
+    running = releases.of_labels(caller.id, labels)
+    return Reading(caller, callee, "otel client", protocol, endpoint, failed, releases=running)
 
 
 def _peer(labels: Labels) -> Node | None:
@@ -130,7 +134,8 @@ def _sends(labels: Labels) -> Reading | None:
     queue = names.queue(system, topic, where) if system else None
     if producer is None or queue is None:
         return None
-    return Reading(producer, queue, "otel client", system, failed=bool(labels.get("error_type")))
+    failed, running = bool(labels.get("error_type")), releases.of_labels(producer.id, labels)
+    return Reading(producer, queue, "otel client", system, failed=failed, releases=running)
 
 
 def _consumes(labels: Labels) -> Reading | None:
@@ -138,7 +143,7 @@ def _consumes(labels: Labels) -> Reading | None:
     sent = _sends(labels)
     if sent is None or sent.caller is None:
         return None
-    return Reading(sent.callee, sent.caller, sent.witness, sent.protocol, failed=sent.failed)
+    return replace(sent, caller=sent.callee, callee=sent.caller)
 
 
 _GRAPH_SECONDS = ("traces_service_graph_request_client_seconds",)

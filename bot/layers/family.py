@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot import names
-from bot.model import UNATTRIBUTED, Node
+from bot.model import UNATTRIBUTED, Node, Release
 
 Labels = Mapping[str, str]
 
@@ -31,7 +31,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One series read. `caller` is None for a pseudo-caller, which `unknown` then names."""
+    """One series read. `caller` is None for a pseudo-caller, which `unknown` then names. `releases` are those its labels name."""
 
     caller: Node | None
     callee: Node
@@ -40,6 +40,7 @@ class Reading:
     endpoint: str = ""
     failed: bool = False
     unknown: str = UNATTRIBUTED
+    releases: tuple[Release, ...] = ()
 
 
 Read = Callable[[Labels], Reading | None]

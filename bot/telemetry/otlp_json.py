@@ -12,7 +12,7 @@ from binascii import unhexlify
 import msgspec
 
 from bot.errors import BadRequest
-from bot.telemetry import semconv
+from bot.telemetry import releases, semconv
 from bot.telemetry.sampling import weight
 from bot.telemetry.spans import (
     BY_ID,
@@ -31,6 +31,11 @@ _BAD_ID = b"?"
 class _AnyValue(msgspec.Struct):
     stringValue: str | None = None  # noqa: N815 - the names are OTLP's
     boolValue: bool | None = None  # noqa: N815
+    arrayValue: msgspec.Raw = msgspec.Raw(b"null")  # noqa: N815 - read where a list is wanted, and then only
+
+
+class _Array(msgspec.Struct):
+    values: list[_AnyValue] | None = None
 
 
 class _KeyValue(msgspec.Struct):
@@ -84,11 +89,15 @@ def decode_json(body: bytes, now: float, oldest: float | None = MAX_AGE) -> Span
     clock = clock_window(now, oldest)
     for resource_spans in request.resourceSpans or ():
         resource = resource_spans.resource
-        node, environment = semconv.reporter(_plain(resource.attributes if resource else None))
+        attributes = resource.attributes if resource else None
+        node, environment = semconv.reporter(_plain(attributes))
         service = batch.mention(node)
+        running = releases.of_resource(service, _with_image_tags(attributes)) if service else ()
         for scope_spans in resource_spans.scopeSpans or ():
             for span in scope_spans.spans or ():
                 _add(span, service, environment, batch, clock)
+            if running and scope_spans.spans:
+                batch.report(running, _number(scope_spans.spans[-1].startTimeUnixNano))
     return batch.counted()
 
 
@@ -116,6 +125,23 @@ def _plain(pairs: list[_KeyValue] | None) -> dict[str, str | bool]:
     return {
         pair.key: pair.value.stringValue or pair.value.boolValue or "" for pair in pairs or () if pair.value is not None
     }
+
+
+def _with_image_tags(pairs: list[_KeyValue] | None) -> dict[str, str | bool]:
+    found = _plain(pairs)
+    for pair in pairs or ():
+        if pair.key == releases.IMAGE_TAGS and pair.value is not None:
+            found[pair.key] = _first(pair.value.arrayValue)
+    return found
+
+
+def _first(array: msgspec.Raw) -> str:
+    """The first text of a list; "" where there is none."""
+    try:
+        values = msgspec.json.decode(array, type=_Array | None)
+    except msgspec.DecodeError:
+        return ""
+    return (values.values[0].stringValue or "") if values is not None and values.values else ""
 
 
 def _id(text: str) -> bytes:

@@ -24,6 +24,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality, DataPointFlags
 
 from bot.errors import BadRequest, TooLarge
+from bot.telemetry.releases import IMAGE_TAGS
 from bot.telemetry.samples import NAME, Sample, SampleBatch
 
 _UNITS = {
@@ -173,7 +174,7 @@ def _power(index: int, scale: int) -> float:
 
 
 def _labels(attributes: Iterable[Any]) -> tuple[str, ...]:
-    """Label, value, label, value, ... Attributes that are lists, maps or bytes name nobody."""
+    """Label, value, label, value, ... Attributes that are lists, maps or bytes name nobody, save one."""
     found: list[str] = []
     for one in attributes:
         kind = one.value.WhichOneof("value")
@@ -181,6 +182,8 @@ def _labels(attributes: Iterable[Any]) -> tuple[str, ...]:
             found += (_label(one.key), one.value.string_value)
         elif kind in ("int_value", "bool_value", "double_value"):
             found += (_label(one.key), str(getattr(one.value, kind)))
+        elif one.key == IMAGE_TAGS and one.value.array_value.values:
+            found += (_label(one.key), one.value.array_value.values[0].string_value)
     return tuple(found)
 
 

@@ -17,8 +17,8 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from bot.errors import BadRequest
-from bot.model import Node
-from bot.telemetry import semconv
+from bot.model import Node, Release
+from bot.telemetry import releases, semconv
 from bot.telemetry.otlp_schema import Request
 from bot.telemetry.sampling import weight
 from bot.telemetry.spans import (
@@ -60,10 +60,15 @@ def decode_protobuf(body: bytes, now: float, oldest: float | None = MAX_AGE) -> 
     try:
         for resource_spans in Request.FromString(body).resource_spans:
             resource = resource_spans.resource
-            node, environment = (_reported if len(resource) <= _CACHED_RESOURCE else _reported.__wrapped__)(resource)
+            node, environment, running = (_reported if len(resource) <= _CACHED_RESOURCE else _reported.__wrapped__)(
+                resource
+            )
             reporter = _Reporter(batch.mention(node), environment, peers.setdefault(environment, {}))
             for scope_spans in resource_spans.scope_spans:
-                _add_spans(scope_spans.spans, reporter, batch, clock)
+                spans = scope_spans.spans
+                _add_spans(spans, reporter, batch, clock)
+                if running and spans:
+                    batch.report(running, spans[-1].start_time_unix_nano)
     except DecodeError as error:
         raise BadRequest(f"the body is not an ExportTraceServiceRequest in protobuf: {error}") from None
     return batch.counted()
@@ -153,9 +158,16 @@ def _named(kind: int, pairs: _Pairs, environment: str) -> tuple[int, Node | None
 
 
 @lru_cache(maxsize=4_096)
-def _reported(resource: bytes) -> tuple[Node | None, str]:
-    attributes = Resource.FromString(resource).attributes
-    return semconv.reporter({pair.key: pair.value.string_value for pair in attributes})
+def _reported(resource: bytes) -> tuple[Node | None, str, tuple[Release, ...]]:
+    pairs = Resource.FromString(resource).attributes
+    attributes = {pair.key: pair.value.string_value for pair in pairs}
+    node, environment = semconv.reporter(attributes)
+    if node is None:
+        return node, environment, ()
+    for pair in pairs:
+        if pair.key == releases.IMAGE_TAGS and pair.value.array_value.values:
+            attributes[pair.key] = pair.value.array_value.values[0].string_value
+    return node, environment, releases.of_resource(node.id, attributes)
 
 
 def _plain(value: bytes) -> str | bool:

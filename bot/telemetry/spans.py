@@ -10,11 +10,11 @@ makes fastest and keeps smallest. Its positions are the constants below.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bot.model import Node
+from bot.model import MAX_RELEASES, Node, Release
 
 LOCAL, SERVER, CLIENT, PRODUCER, CONSUMER = 0, 2, 3, 4, 5
 """Span kinds, numbered as in OTLP (trace.proto, `SpanKind`), with INTERNAL and unspecified folded into LOCAL."""
@@ -75,7 +75,8 @@ class SpanBatch:
     """The spans of one body by trace id (16 bytes) and span key.
 
     `nodes` describes every service id the spans mention. `tangled` names the traces in which spans share an id or come
-    from Zipkin: linking those takes one more step (see `bot.layers.tangle`). `accepted` includes `duplicates`.
+    from Zipkin: linking those takes one more step (see `bot.layers.tangle`). `accepted` includes `duplicates`. `releases` says
+    when each was reported (epoch s).
     """
 
     traces: dict[bytes, TraceSpans] = field(default_factory=dict)
@@ -85,6 +86,7 @@ class SpanBatch:
     duplicates: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
+    releases: dict[Release, float] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:
@@ -116,6 +118,12 @@ class SpanBatch:
         known = self.nodes.get(node.id)
         self.nodes[node.id] = known.merged(node) if known else node
         return node.id
+
+    def report(self, releases: Iterable[Release], start: int) -> None:
+        """Note that a span which started at `start` (epoch ns) came from these releases."""
+        for release in releases:
+            if release not in self.releases and len(self.releases) < MAX_RELEASES:
+                self.releases[release] = start / 1e9
 
     def counted(self) -> SpanBatch:
         """This batch, complete: what it holds is counted before the trace layer takes it over."""

@@ -7,12 +7,14 @@ hex and enumerations are numbers.
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Sequence
 from typing import Any
 
 import requests
 from google.protobuf.json_format import MessageToDict
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
@@ -33,6 +35,12 @@ class JsonSpanExporter(SpanExporter):
         except requests.RequestException:
             accepted = False
         return SpanExportResult.SUCCESS if accepted else SpanExportResult.FAILURE
+
+
+def as_json(body: bytes) -> bytes:
+    """The same export request as OTLP/JSON."""
+    request = ExportTraceServiceRequest.FromString(body)
+    return json.dumps(_with_hex_ids(MessageToDict(request, use_integers_for_enums=True))).encode()
 
 
 def _with_hex_ids(value: Any) -> Any:

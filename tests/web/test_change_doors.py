@@ -18,7 +18,8 @@ from bot.errors import Overloaded
 from bot.web.change_doors import CHANGES_LIMIT
 from tests.changes import bodies
 from tests.changes.bodies import SECRET, packed, signed
-from tests.kit.bots import bot, get
+from tests.kit import spans
+from tests.kit.bots import bot, get, until
 
 NDJSON = {"Content-Type": "application/x-ndjson"}
 SECRETS = {f"{source}_secrets": SECRET for source in ("github", "gitlab", "argocd", "flux", "pagerduty_change")}
@@ -275,3 +276,38 @@ async def test_a_service_shows_its_changes(tmp_path: Path) -> None:
 
         assert [one["title"] for one in found["changes"]] == ["payments 1.3"]
         assert found["changes"][0]["service"] == "payments.shop@prod"
+
+
+async def test_a_version_that_telemetry_has_not_seen_before_is_a_deploy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bot.changes.releases.LEARNING_SECONDS", 60.0)
+    now = time.time()
+    catalog = tmp_path / "services.yaml"
+    catalog.write_text("services:\n  - {id: payments, aliases: [pay-svc]}\n")
+    async with bot(tmp_path, catalog=str(catalog)) as (running, session):
+
+        async def report(version: str, ago: float) -> None:
+            body = spans.calls([("web", "pay-svc")], at=now - ago, resource={"service.version": version})
+            async with session.post("/v1/traces", data=body, headers=spans.PROTOBUF) as answer:
+                assert answer.status == 200
+
+        async def known() -> bool:
+            return "payments" in running.view.graph
+
+        await report("v42", 240)
+        await until(known, "the service is not on the map")
+        await report("v43", 30)
+
+        async def told() -> bool:
+            return bool(await titles(session, service="payments"))
+
+        await until(told, "no deploy was seen")
+        items = (await get(session, "/api/v1/changes"))["items"]
+        doctor = await get(session, "/api/v1/doctor")
+
+    assert sorted((one["service"], one["kind"], one["title"], one["source"]) for one in items) == [
+        ("payments", "deploy", "version v43, before v42", "telemetry"),
+        ("web", "deploy", "version v43, before v42", "telemetry"),
+    ]
+    assert doctor["changes"]["telemetry"]["count"] == 2
