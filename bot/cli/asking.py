@@ -21,6 +21,7 @@ from bot.enrich import answers
 from bot.enrich.about import about_lines
 from bot.enrich.answers import Query
 from bot.enrich.overlay import linked, overlay
+from bot.enrich.recent_changes import change_line
 from bot.errors import ConfigError, NotFound
 from bot.history import History
 from bot.slack import answers as views
@@ -124,6 +125,7 @@ def causes(
     for name in ("ruled_out", "unknown"):
         if answer[name]:
             lines.append(f"{name.replace('_', ' ')}: {', '.join(answer[name][:10])}")
+    lines += [f"changed: {change_line(item)}" for item in answer["changes"][:10]]
     say(answer, as_json, "\n".join(lines))
     raise typer.Exit(0 if answer["named"] else 1)
 

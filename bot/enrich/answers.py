@@ -15,7 +15,7 @@ from bot.enrich.blast import Dependent, blast_radius, owners_to_notify
 from bot.enrich.coverage import coverage, coverage_json
 from bot.enrich.health import failing_services, service_rates
 from bot.enrich.paging import page
-from bot.enrich.recent_changes import changes_near
+from bot.enrich.recent_changes import changes_around
 from bot.enrich.view import MapView
 from bot.graph.sighting import Sighted
 from bot.graph.walk import EdgeFilter, dependencies, paths
@@ -95,7 +95,7 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
         "callees": [edge(view, identifier, one, now) for one in callees[: query.limit]],
         "callers_total": len(callers),
         "callees_total": len(callees),
-        "changes": changes_near(view, identifier, now),
+        "changes": changes_around(view, identifier, now, view.firing.get(identifier), failing),
     }
     return found | about(view, identifier, now) | frame(view, {identifier, *callers, *callees}, now)
 

@@ -1,4 +1,4 @@
-"""What changed of a service lately: what others told of, and what the map itself saw.
+"""What changed of a service and of what it needs lately: what others told of, and what the map itself saw.
 
 Comes in: a view and its `now`. Goes out: `Change`s, or their JSON, newest first. What is lost: what is older than the view's log of
 changes.
@@ -6,27 +6,78 @@ changes.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from bot.changes.log import KEPT_SECONDS
 from bot.enrich.view import MapView
+from bot.graph.walk import dependencies
 from bot.model import PSEUDO, Change, ChangeKind, EdgeKey
-from bot.moments import iso
+from bot.moments import age, iso
 
 MAP = "map"
 """The source of changes that the map saw by itself."""
 
 MAX_NEAR = 20
+MAX_DEPENDENCIES = 300
+_SPAN_SECONDS = 86_400.0
 _MAX_EDGES = 2_000
 _HEARD_SECONDS = 300.0
+_SETTLED_SECONDS = 3_600.0
+_TITLE_SHOWN, _AUTHOR_SHOWN = 100, 40
 
 
-def changes_near(view: MapView, service: str, now: float) -> list[dict[str, Any]]:
-    """The latest changes of a service during the day before `now`, told of or seen, as JSON."""
-    since = now - KEPT_SECONDS
-    found = [*view.changes.of(service, since, now), *recent_map_changes(view, [service], since, now)]
-    return [change_json(one) for one in sorted(found, key=lambda one: (-one.at, one.id))[:MAX_NEAR]]
+def changes_around(
+    view: MapView, service: str, now: float, onset: float | None = None, suspects: Collection[str] = ()
+) -> list[dict[str, Any]]:
+    """The changes of a service and of what it needs during the day before `now`, told of or seen, as JSON: those on the path
+    first, then the latest first.
+
+    `onset` (epoch s) is when its trouble began, if it is in any; `suspects` are services that may be why. On the path are the
+    service and whatever lies between it and one of them; where there is no trouble, nothing is. What the map saw is looked for
+    there only, and at the service.
+    """
+    needed = dependencies(view.graph, [service], limit=MAX_DEPENDENCIES)
+    path = {one for suspect in suspects if suspect in needed.found for one in needed.path(suspect)}
+    if path or onset is not None or service in suspects:
+        path.add(service)
+    since = now - _SPAN_SECONDS
+    found = [*recent_map_changes(view, sorted({service, *path}), since, now)]
+    for one in (service, *needed.found):
+        found += view.changes.of(one, since, now)
+    hops = {service: 0, **needed.found}
+    items = [
+        (one, hops.get(one.service, 0), one.service in path)
+        for one in sorted(found, key=lambda one: (one.service not in path, -one.at, one.id))[:MAX_NEAR]
+    ]
+    return [
+        change_json(one)
+        | {
+            "hops": distance,
+            "on_path": on_path,
+            "age_seconds": round(now - one.at),
+            "seconds_before": None if onset is None else round(onset - one.at),
+        }
+        for one, distance, on_path in items
+    ]
+
+
+def change_line(item: Mapping[str, Any]) -> str:
+    """One of them in words: `deploy payments: v42 · 7 min before · on the path`; of no trouble, `7 min ago`."""
+    what = _cut(item["title"].removeprefix(f"{item['kind']} "), _TITLE_SHOWN)
+    whose = item["service"] if item["kind"] == ChangeKind.OTHER else f"{item['kind']} {item['service']}"
+    author = f" by {_cut(item['author'], _AUTHOR_SHOWN)}" if item["author"] else ""
+    return f"{whose}: {what}{author} · {_when(item)}{' · on the path' if item['on_path'] else ''}"
+
+
+def _when(item: Mapping[str, Any]) -> str:
+    before = item["seconds_before"]
+    if before is None:
+        return f"{age(item['age_seconds'])} ago"
+    return f"{age(abs(before))} {'before' if before >= 0 else 'after'}"
+
+
+def _cut(text: str, limit: int) -> str:
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def change_json(change: Change) -> dict[str, Any]:
@@ -46,20 +97,19 @@ def change_json(change: Change) -> dict[str, Any]:
 def recent_map_changes(view: MapView, services: Collection[str], since: float, now: float) -> tuple[Change, ...]:
     """Dependencies of these services that are new or gone since `since` (epoch s), oldest first, each once.
 
-    New on the map is new in the world only where the service was known before; a service that is new itself, or a map that is,
-    gives none. Gone is what is stale by its own habit while a layer that had seen it is still heard.
+    New on the map is new in the world only where the service was known for an hour before; a service that is new itself, or a
+    map that is, gives none. Gone is what is stale by its own habit while a layer that had seen it is still heard.
     """
     found: dict[EdgeKey, Change] = {}
     for service in dict.fromkeys(services):
         if service not in view.graph:
             continue
         edges = _edges(view, service)
-        if not edges or min(first for first, _ in edges.values()) >= since:
-            continue
+        settled = min((first for first, _ in edges.values()), default=now) + _SETTLED_SECONDS
         for edge, (first, last) in edges.items():
             if edge in found:
                 continue
-            if first >= since:
+            if first >= max(since, settled):
                 found[edge] = _seen(service, edge, first, "new")
             elif last >= since and _gone(view, edge, now):
                 found[edge] = _seen(service, edge, last, "gone")

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import Any
 
 from bot import words
+from bot.enrich.recent_changes import change_line
 from bot.model import Message
 from bot.slack.budget import fit
 from bot.slack.mrkdwn import escape, link, truncate
 from bot.slack.views import SHOW_SERVICE, button, context, coverage_words, freshness, section
 
 _EDGES_SHOWN = 5
+_CHANGES_SHOWN = 5
 
 Json = dict[str, Any]
 
@@ -32,6 +34,7 @@ def service(answer: Json) -> Message:
         f"*Owner*: {_owner(answer)}",
         _edges("Callers", answer["callers"], "caller", answer["callers_total"]),
         _edges("Calls", answer["callees"], "callee", answer["callees_total"]),
+        _changes(answer["changes"]),
     ]
     found = answer["coverage"]
     silent = [(one["id"], one["age_seconds"]) for one in found["silent"]]
@@ -78,6 +81,17 @@ def _edges(title: str, edges: Sequence[Json], side: str, total: int) -> str:
     shown = [f"{escape(edge[side])} ({_edge_words(edge)})" for edge in busiest[:_EDGES_SHOWN]]
     more = total - len(shown)
     return f"*{title}* {total}: " + ", ".join(shown) + (f", +{more}" if more > 0 else "")
+
+
+def _changes(changes: Sequence[Json]) -> str:
+    if not changes:
+        return ""
+    lines = []
+    for change in changes[:_CHANGES_SHOWN]:
+        line = change_line(change)
+        lines.append(f"• {link(change['link'], line) if change['link'] else escape(line)}")
+    more = len(changes) - len(lines)
+    return "*Changes*\n" + "\n".join(lines) + (f"\n+{more}" if more > 0 else "")
 
 
 def _calls(edge: Json) -> float:

@@ -214,7 +214,7 @@ async def why(
     service = _id(shown, name)
     # The map belongs to the event loop, what is read off it to nobody: the thinking is done in a thread.
     found = await asyncio.to_thread(rank, situation(shown, service, moment, about, usual, now if live else moment))
-    return causes(shown, service, moment, found, limit)
+    return causes(shown, service, moment, found, limit, until=now if live else moment)
 
 
 async def changes(

@@ -86,7 +86,7 @@ SCHEMAS: dict[str, Schema] = {
     "ServiceList": _list(_ref("Service"), total=_INTEGER),
     "ServiceDetail": {"allOf": [_ref("Service"), _object({
         "callers": _many(_ref("Edge")), "callees": _many(_ref("Edge")), "callers_total": _INTEGER, "callees_total": _INTEGER,
-        "rates": {"type": "object"}, "changes": _many(_ref("ChangeEvent")), **_ABOUT, **_FRAME})]},
+        "rates": {"type": "object"}, "changes": _many(_ref("ChangeAround")), **_ABOUT, **_FRAME})]},
     "Ownership": _object({"id": _TEXT, "on_map": _TRUTH, **_ABOUT, **_FRAME}),
     "DependentList": _list(_object({
         "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "share": _MAYBE_NUMBER, "state": {"enum": ["hit", "at_risk"]},
@@ -94,7 +94,8 @@ SCHEMAS: dict[str, Schema] = {
     }), id=_TEXT, hit=_INTEGER, at_risk=_INTEGER, truncated=_TRUTH, total=_INTEGER, owners=_many(_object({
         "owner": _OWNER, "services": _INTEGER})), **{"with": _many(_TEXT)}),
     "CauseList": _list(_object({"id": _TEXT, "p": _SHARE, "evidence": _many(_TEXT)}), id=_TEXT, at=_MOMENT, total=_INTEGER,
-        named=_MAYBE_TEXT, why_none=_TEXT, ruled_out=_many(_TEXT), unknown=_many(_TEXT)),
+        named=_MAYBE_TEXT, why_none=_TEXT, ruled_out=_many(_TEXT), unknown=_many(_TEXT),
+        changes=_many(_ref("ChangeAround"))),
     "DependencyList": _list(_object({
         "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "state": {"enum": ["ok", "failing"]}, "kind": _TEXT,
     }), id=_TEXT, truncated=_TRUTH, total=_INTEGER),
@@ -105,6 +106,8 @@ SCHEMAS: dict[str, Schema] = {
         "kind": {"enum": ["new", "gone", "changed"]}, "what": _many(_TEXT), "before": _NUMBERS, "after": _NUMBERS,
     }), total=_INTEGER, **{"from": _MOMENT, "to": _MOMENT}),
     "ChangeEvent": _CHANGE_EVENT,
+    "ChangeAround": {"allOf": [_ref("ChangeEvent"), _object({
+        "hops": _INTEGER, "on_path": _TRUTH, "age_seconds": _NUMBER, "seconds_before": _MAYBE_NUMBER})]},
     "ChangeEventList": _list(_ref("ChangeEvent"), **{"from": _MOMENT, "to": _MOMENT}),
     "IncidentList": _list(_object({"id": _INTEGER, "state": _TEXT, "title": _TEXT, "opened_at": _MOMENT, "updated_at": _MOMENT})),
     "Incident": _object({

@@ -8,6 +8,7 @@ from bot import names
 from bot.enrich.cause_answer import causes
 from bot.enrich.causes.ranking import rank
 from bot.enrich.live_situation import situation
+from bot.enrich.recent_changes import change_line
 from bot.model import Change, ChangeKind
 from tests.kit.maps import NOW, MapMaker, minute
 
@@ -52,6 +53,17 @@ def test_the_cause_is_named_with_its_numbers() -> None:
     assert any("of requests fail (usually 0%)" in sentence for sentence in answer["items"][0]["evidence"])
     assert answer["ruled_out"] == ["login"]
     assert answer["coverage"]["services"] >= 1
+
+
+def test_the_answer_lists_the_changes_between_the_service_and_its_likely_cause_first() -> None:
+    made = shop(failing=15.0)
+    for service, ago in (("login", 60), ("db", 420)):
+        made.view.changes.add(Change(NOW - ago, service, ChangeKind.DEPLOY, "v42", "test", service), NOW)
+    answer = causes(made.view, "web", NOW, rank(situation(made.view, "web", NOW)))
+
+    assert [change_line(one) for one in answer["changes"]] == [
+        "deploy db: v42 · 7 min before · on the path", "deploy login: v42 · 1 min before",
+    ]  # fmt: skip
 
 
 def test_a_quiet_map_names_nobody_and_says_why() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bot.enrich.recent_changes import changes_near, recent_map_changes
+from bot.enrich.recent_changes import change_line, changes_around, recent_map_changes
 from bot.model import Change, ChangeKind, Layer
 from tests.kit.maps import NOW, MapMaker
 
@@ -55,7 +55,7 @@ def test_what_was_told_of_and_what_was_seen_stand_together_newest_first() -> Non
     maker = MapMaker().calls("web>payments", ago=(1_500, 0)).calls("payments>ledger", ago=30)
     maker.view.changes.add(Change(NOW - 60, "payments", ChangeKind.DEPLOY, "payments 1.3", "github", "17"), NOW)
     maker.view.changes.add(Change(NOW - 7_200, "payments", ChangeKind.FLAG, "flag on", "gitlab", "18"), NOW)
-    found = changes_near(maker.view, "payments", NOW)
+    found = changes_around(maker.view, "payments", NOW)
 
     assert [one["title"] for one in found] == ["payments 1.3", "calls ledger for the first time", "flag on"]
 
@@ -65,4 +65,58 @@ def test_only_so_many_are_shown() -> None:
     for number in range(100):
         maker.view.changes.add(Change(NOW - number, "payments", ChangeKind.DEPLOY, str(number), "ci", str(number)), NOW)
 
-    assert [one["title"] for one in changes_near(maker.view, "payments", NOW)] == [str(number) for number in range(20)]
+    assert [one["title"] for one in changes_around(maker.view, "payments", NOW)] == [
+        str(number) for number in range(20)
+    ]
+
+
+def deploy(maker: MapMaker, service: str, ago: float, title: str = "v42", kind: ChangeKind = ChangeKind.DEPLOY) -> None:
+    maker.view.changes.add(Change(NOW - ago, service, kind, title, "ci", f"{service}/{ago}", author="ada"), NOW)
+
+
+def lines(maker: MapMaker, onset: float | None = None, *suspects: str) -> list[str]:
+    return [change_line(one) for one in changes_around(maker.view, "web", NOW, onset, suspects)]
+
+
+def test_changes_on_the_path_come_first_each_by_its_age_against_the_onset() -> None:
+    maker = MapMaker("web>payments>db", "web>search").calls("web>payments>db", "web>search", "mail>queue", ago=LONG)
+    deploy(maker, "search", 60)
+    deploy(maker, "db", 720, "deploy main (f95f852)")
+    deploy(maker, "payments", 180, "replicas 3 -> 1", ChangeKind.SCALE)
+    deploy(maker, "queue", 60)
+
+    assert lines(maker, NOW - 300, "db", "nobody") == [
+        "scale payments: replicas 3 -> 1 by ada · 2 min after · on the path",
+        "deploy db: main (f95f852) by ada · 7 min before · on the path",
+        "deploy search: v42 by ada · 4 min after",
+    ]
+
+
+def test_without_trouble_there_is_no_path_and_changes_are_so_long_ago() -> None:
+    maker = MapMaker("web>payments>db").calls("web>payments>db", ago=LONG)
+    deploy(maker, "db", 720)
+    deploy(maker, "web", 7_200)
+
+    assert lines(maker) == ["deploy db: v42 by ada · 12 min ago", "deploy web: v42 by ada · 2 h ago"]
+
+
+def test_what_the_map_saw_is_told_of_the_path_only() -> None:
+    maker = MapMaker().calls("web>payments", "web>search", ago=LONG).calls("payments>ledger", "search>index", ago=5)
+
+    assert lines(maker, NOW, "payments") == ["payments: calls ledger for the first time · 5 min before · on the path"]
+
+
+def test_a_line_stays_a_line_however_long_its_title_is() -> None:
+    maker = MapMaker("web>payments").calls("web>payments", ago=LONG)
+    deploy(maker, "web", 60, "x" * 300)
+    (line,) = lines(maker, NOW)
+
+    assert (len(line) < 180, line.endswith("… by ada · 1 min before · on the path")) == (True, True)
+
+
+def test_a_circle_of_calls_has_each_change_once() -> None:
+    maker = MapMaker("web>payments>web").calls("web>payments>web", ago=LONG)
+    deploy(maker, "web", 60)
+    deploy(maker, "payments", 120)
+
+    assert [one["service"] for one in changes_around(maker.view, "web", NOW, NOW, ["payments"])] == ["web", "payments"]

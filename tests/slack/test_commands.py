@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from bot.app import Running
+from bot.model import Change, ChangeKind
 from tests.kit.block_kit import refusal
 from tests.kit.bots import bot, until, with_slack
 from tests.kit.fake_slack import FakeSlack
@@ -76,6 +77,25 @@ async def test_a_service_is_answered_to_the_asker_alone_with_callers_callees_own
     ):
         assert fact in said["text"].replace("traces 1 s", "traces 0 s"), fact
     assert slack.called("chat.postMessage") == []
+
+
+async def test_what_was_changed_lately_stands_with_the_service_each_with_its_link_and_harmless(ready: Ready) -> None:
+    running, slack = ready
+    now = time.time()
+    for number, (service, title) in enumerate((("payments", "v42"), ("ledger", "<!channel> *v7*"))):
+        change = Change(
+            now - 60 * (number + 7), service, ChangeKind.DEPLOY, title, "ci", title, link="https://ci.example/7?a=1&b=2"
+        )
+        running.view.changes.add(change, now)
+    said = valid((await slack.slash_command(running.url, "payments")).json())
+
+    for fact in (
+        "*Changes*",
+        "• <https://ci.example/7?a=1&amp;b=2|deploy payments: v42 · 7 min ago>",
+        "deploy ledger: &lt;!channel&gt;",
+    ):
+        assert fact in said["text"], said["text"]
+    assert "<!channel>" not in str(said)
 
 
 async def test_an_unknown_name_gets_the_closest_ones_as_buttons_and_a_click_answers(ready: Ready) -> None:
