@@ -20,7 +20,9 @@ from bot.errors import Overloaded
 from bot.model import Change
 from bot.storage.change_store import ChangeStore
 
-MAX_UNDER_WAY = 16
+MAX_UNDER_WAY = 100_000
+"""Changes that may wait for the database. Not deliveries: deploy tools tell of many at once, and some never try again."""
+
 _SLICE = 500
 _LOADED = min(MAX_SERVICES * MAX_PER_SERVICE, 200_000)
 
@@ -45,15 +47,15 @@ class ChangeIntake:
             self._view.changes.add(stored.change, now)
 
     async def take(self, source: str, changes: Sequence[Change], now: float) -> int:
-        """Store changes; says how many were news. Raises Overloaded where many bodies wait for the database already."""
-        if self._under_way >= MAX_UNDER_WAY:
-            raise Overloaded(f"{MAX_UNDER_WAY} bodies of changes wait to be stored")
-        self._under_way += 1
+        """Store changes; says how many were news. Raises Overloaded where many wait for the database already."""
+        if self._under_way + len(changes) > MAX_UNDER_WAY:
+            raise Overloaded(f"{self._under_way} changes wait to be stored")
+        self._under_way += len(changes)
         try:
             found = [one async for one in self._placed(changes, now)]
             new = await self.store.add(found, now)
         finally:
-            self._under_way -= 1
+            self._under_way -= len(changes)
         for place, one in enumerate(found):
             if (one.source, one.id) in new:
                 self._view.changes.add(one, now)

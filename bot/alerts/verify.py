@@ -61,6 +61,32 @@ def hmac_header(headers: Mapping[str, str], name: str, body: bytes, secrets: Sec
         raise Unauthorized(f"the {name} header holds no signature made with one of this source's secrets")
 
 
+def standard_webhook(headers: Mapping[str, str], body: bytes, secrets: Secrets) -> None:
+    """`webhook-signature: v1,BASE64[ v1,BASE64…]` over `ID.TIMESTAMP.BODY` (standardwebhooks.com). Raises Unauthorized.
+
+    A secret `whsec_…` is base64 of the key; any other is the key itself. How old the timestamp is, is not looked at: the id is
+    signed too, and tells a repeat however late it comes.
+    """
+    told = [headers.get(name, "") for name in ("webhook-id", "webhook-timestamp", "webhook-signature")]
+    if not all(told):
+        raise Unauthorized("of webhook-id, webhook-timestamp and webhook-signature, one is missing")
+    content = _octets(f"{told[0]}.{told[1]}.") + body
+    keys = [key for secret in secrets if (key := _webhook_key(secret))]
+    wanted = [base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode() for key in keys]
+    given = [item.removeprefix("v1,") for item in told[2].split() if item.startswith("v1,")]
+    if not any([any_equal(signature, wanted) for signature in given]):  # noqa: C419 - all of them, in the same time
+        raise Unauthorized("the webhook-signature header holds no signature made with one of this source's secrets")
+
+
+def _webhook_key(secret: str) -> bytes:
+    if not secret.startswith("whsec_"):
+        return _octets(secret)
+    try:
+        return base64.b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return b""
+
+
 def _basic_pair(given: str) -> str:
     try:
         return base64.b64decode(given, validate=True).decode()

@@ -1,8 +1,8 @@
 """GitLab's deployment and feature flag webhooks -> changes (docs.gitlab.com, "Webhook events").
 
-Comes in: one event; X-Gitlab-Token holds the hook's secret, as it is: GitLab does not sign. Goes out: one change for each deployment,
-when it starts or, where that was not told, when it is done; another one where it failed; one for each turn of a feature flag. Every
-other event is taken and says nothing.
+Comes in: one event, signed with the hook's signing token, or with its secret token in a header as it is. Goes out: one change for
+each deployment, when it starts or, where that was not told, when it is done; another one where it failed; one for each turn of a
+feature flag. Every other event is taken and says nothing.
 """
 
 from __future__ import annotations
@@ -11,22 +11,25 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.alerts.reading import identity, json_object, mapping, moment, optional, text
-from bot.alerts.verify import Secrets, any_equal
+from bot.alerts.verify import Secrets, any_equal, standard_webhook
 from bot.changes.report import Named, Report, change
 from bot.errors import BadRequest, Unauthorized
 from bot.model import Change, ChangeKind
 
 SOURCE = "gitlab"
 TOKEN_HEADER = "X-Gitlab-Token"  # noqa: S105 - the header's name
-EVENT_ID_HEADERS = ("Idempotency-Key", "X-Gitlab-Event-UUID")
-"""The first is the same for every attempt of one delivery; older versions have only the second."""
+SIGNATURE_HEADER = "webhook-signature"
+EVENT_ID_HEADERS = ("webhook-id", "Idempotency-Key", "X-Gitlab-Event-UUID")
+"""The first two are the same for every attempt of one delivery, and the first is signed; older versions have only the last."""
 
 _UNDER_WAY = frozenset(("running", "success"))
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Secrets) -> None:
-    """`X-Gitlab-Token`. Raises Unauthorized."""
-    if not any_equal(headers.get(TOKEN_HEADER, ""), secrets):
+    """`webhook-signature`, where the hook has a signing token; else `X-Gitlab-Token`, its secret token. Raises Unauthorized."""
+    if SIGNATURE_HEADER in headers:
+        standard_webhook(headers, body, secrets)
+    elif not any_equal(headers.get(TOKEN_HEADER, ""), secrets):
         raise Unauthorized(f"the {TOKEN_HEADER} header is missing or not one of this source's secrets")
 
 

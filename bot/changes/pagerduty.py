@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from bot.alerts.reading import identity, json_object, mapping, moment, optional, text
-from bot.alerts.verify import Secrets, any_equal, bearer_or_basic
+from bot.alerts.verify import Secrets, any_equal, bearer_or_basic, hmac_header
 from bot.changes.report import MAX_TITLE, Named, Report, change, digest
 from bot.errors import BadRequest, Unauthorized
 from bot.model import Change, ChangeKind
 from bot.telemetry.packing import unpack
 
 SOURCE = "pagerduty"
+SIGNATURE_HEADER = "X-PagerDuty-Signature"
 MAX_EVENTS = 1_000
 BODY_LIMIT = 512 * 1024
 """The Events API's own limit; also what is unpacked of a body before it is known who sent it."""
@@ -27,8 +28,11 @@ _KINDS = {kind.value: kind for kind in ChangeKind}
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Secrets) -> None:
-    """The body's `routing_key` is one of the secrets; or, where it has none, a bearer token. Raises Unauthorized, or BadRequest
-    for a body that cannot be read."""
+    """`X-PagerDuty-Signature: v1=…` over the raw body, as PagerDuty signs its webhooks; or a bearer token; or the body's
+    `routing_key` is one of the secrets. Raises Unauthorized, or BadRequest for a body that cannot be read."""
+    if SIGNATURE_HEADER in headers:
+        hmac_header(headers, SIGNATURE_HEADER, body, secrets, prefix="v1=")
+        return
     if "Authorization" in headers:
         bearer_or_basic(headers, secrets)
         return

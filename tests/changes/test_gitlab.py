@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import hmac
 from typing import Any
 
 import pytest
@@ -82,3 +85,48 @@ def test_the_token_is_one_of_the_secrets() -> None:
 def test_what_is_missing_is_named(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(BadRequest, match=why):
         read(bodies.gitlab(**changes))
+
+
+SIGNING = "whsec_" + base64.b64encode(b"k" * 32).decode()
+
+
+def signed_hook(body: bytes, key: bytes = b"k" * 32, **changes: str) -> dict[str, str]:
+    headers = {"webhook-id": "d-17", "webhook-timestamp": "1795400000"}
+    content = f"{headers['webhook-id']}.{headers['webhook-timestamp']}.".encode() + body
+    signature = base64.b64encode(hmac.new(key, content, hashlib.sha256).digest()).decode()
+    return headers | {"webhook-signature": f"v1a,x v1,{signature}"} | changes
+
+
+def test_a_hook_with_a_signing_token_is_known_by_its_signature() -> None:
+    body = packed(bodies.gitlab())
+
+    gitlab.verify(signed_hook(body), body, ("older", SIGNING))
+    gitlab.verify(signed_hook(body, key=SECRET.encode()), body, (SECRET,))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"webhook-id": "d-18"},
+        {"webhook-timestamp": "1795400001"},
+        {"webhook-timestamp": ""},
+        {"webhook-signature": "v1,AAAA"},
+        {"webhook-signature": "v2,AAAA"},
+        {"webhook-signature": "v1,\udcff"},
+        {"webhook-signature": ""},
+    ],
+)
+def test_a_signature_that_does_not_fit_is_refused_even_beside_the_token(changes: dict[str, str]) -> None:
+    body = packed(bodies.gitlab())
+    with pytest.raises(Unauthorized) as refused:
+        gitlab.verify(signed_hook(body) | changes | {"X-Gitlab-Token": SIGNING}, body, (SIGNING,))
+    assert SIGNING not in str(refused.value)
+
+
+def test_a_signed_body_that_was_changed_or_a_signing_token_that_is_none_is_refused() -> None:
+    body = packed(bodies.gitlab())
+    with pytest.raises(Unauthorized):
+        gitlab.verify(signed_hook(body), body + b" ", (SIGNING,))
+    for secrets in ((), ("",), ("whsec_",), ("whsec_no base64",)):
+        with pytest.raises(Unauthorized):
+            gitlab.verify(signed_hook(body, key=b""), body, secrets)

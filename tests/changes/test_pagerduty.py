@@ -12,7 +12,7 @@ from bot.changes.report import Report
 from bot.errors import BadRequest, TooLarge, Unauthorized
 from bot.model import Change, ChangeKind
 from tests.changes import bodies
-from tests.changes.bodies import SECRET, packed
+from tests.changes.bodies import SECRET, packed, signed
 
 NOW = 1_795_400_000.0
 
@@ -69,6 +69,10 @@ def test_the_routing_key_or_a_bearer_token_lets_in() -> None:
     pagerduty.verify({}, body, ("older", SECRET))
     pagerduty.verify({"Content-Encoding": "gzip"}, gzip.compress(body), (SECRET,))
     pagerduty.verify({"Authorization": f"Bearer {SECRET}"}, b"anything", (SECRET,))
+    signature = signed("", body)[""].replace("sha256=", "v1=")
+    pagerduty.verify({"X-PagerDuty-Signature": f"v1=00,{signature}"}, body, (SECRET,))
+    with pytest.raises(Unauthorized):  # a key in the body does not make up for a wrong signature
+        pagerduty.verify({"X-PagerDuty-Signature": "v1=00"}, body, (SECRET,))
 
     for given, headers in (
         (b"{}", {}),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import io
 import json
 import time
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -155,6 +157,22 @@ async def test_a_signed_delivery_is_stored_and_again_is_a_repeat(tmp_path: Path,
         assert doctor["changes"][source]["count"] == 1
 
 
+async def test_a_burst_of_deliveries_is_taken_whole_and_each_change_once(tmp_path: Path) -> None:
+    async with bot(tmp_path, **SECRETS) as (_, session):
+
+        async def deliver(number: int) -> int:
+            body = packed(bodies.github(id=number // 2))
+            headers = signed("X-Hub-Signature-256", body) | {"X-GitHub-Event": "deployment_status"}
+            async with session.post("/webhooks/changes/github", data=body, headers=headers) as answer:
+                return answer.status
+
+        found = await asyncio.gather(*map(deliver, range(2, 202)))
+        doctor = await get(session, "/api/v1/doctor")
+
+    assert Counter(found) == {202: 100, 200: 100}
+    assert doctor["changes"]["github"]["count"] == 100
+
+
 @pytest.mark.parametrize("source", SOURCES)
 async def test_a_delivery_with_a_wrong_secret_or_none_is_refused(tmp_path: Path, source: str) -> None:
     body, _ = delivery(source)
@@ -237,7 +255,7 @@ async def test_where_too_many_bodies_wait_the_sender_is_told_to_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def full(*_: object) -> int:
-        raise Overloaded("16 bodies of changes wait to be stored")
+        raise Overloaded("100000 changes wait to be stored")
 
     monkeypatch.setattr("bot.change_intake.ChangeIntake.take", full)
     async with (
