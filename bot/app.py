@@ -197,6 +197,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             time.time(),
             ingest.drops,
             {name: feed.state for name, feed in feeds.items()} | ({"catalog": catalog.state} if catalogued else {}),
+            config.change_sources(settings),
         )
         status = Status(parts, gate)
         application = empty_application(ingest.feed.close)

@@ -277,6 +277,14 @@ def load(environ: Mapping[str, str] | None = None, **overrides: Any) -> Settings
         raise ConfigError("settings: " + "; ".join(texts)) from None
 
 
+def change_sources(settings: Settings) -> tuple[str, ...]:
+    """Sources that can tell of changes, as `settings` have it."""
+    told = [
+        one for one in CHANGE_SOURCES if settings.change_secrets(one) or f"changes/{one}" in settings.allow_unsigned
+    ]
+    return (*told, *(("kubernetes",) if settings.kubernetes else ()))
+
+
 def strays(environ: Mapping[str, str] | None = None) -> tuple[str, ...]:
     """Variables that look like settings and are none: worth a warning, since one may be a typing error.
 

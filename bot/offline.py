@@ -78,6 +78,7 @@ async def reading(settings: Settings, *, ask_hosts: bool = False) -> AsyncIterat
             closed,
             config.strays(),
             time.time(),
+            change_sources=config.change_sources(settings),
             feeds={"catalog": sources.state} if sources.configured else {},
         )
     finally:

@@ -267,7 +267,7 @@ def test_a_trace_in_a_file_is_laid_over_the_map(learnt: Path) -> None:
 
 async def test_changes_are_listed_from_a_running_bot_and_from_the_database(tmp_path: Path) -> None:
     change = {"at": time.time() - 60, "service": "payments", "kind": "deploy", "title": "payments 1.3", "author": "ada"}
-    async with bot(tmp_path) as (running, session):
+    async with bot(tmp_path, github_secrets="s") as (running, session):
         async with session.post("/ingest/changes", data=json.dumps(change)) as answer:
             assert answer.status == 202
         asked = await asyncio.to_thread(run, "changes", "payments", "--url", running.url)
@@ -277,6 +277,8 @@ async def test_changes_are_listed_from_a_running_bot_and_from_the_database(tmp_p
     assert (asked.returncode, read.returncode) == (0, 0)
     assert "deploy payments: payments 1.3, by ada [ingest]" in asked.stdout
     assert asked.stdout.splitlines()[1:] == read.stdout.splitlines()[1:]
-    assert "changes ingest" in doctor.stdout
+    found = [line.split() for line in doctor.stdout.splitlines() if line.startswith("changes ")]
+    assert [(one[1], one[-1]) for one in found] == [("github", "0"), ("ingest", "1")]
+    assert found[0][2] == "never"
     nothing = run("changes", "payments", "--since", "-30s", "--json", folder=tmp_path)
     assert (nothing.returncode, json.loads(nothing.stdout)["items"]) == (1, [])

@@ -283,7 +283,8 @@ def _print_doctor(found: Answer) -> None:
     for name, one in found["alerts"].items():
         table.add_row(name, one["last_event"], f"{one['lag_seconds']:.0f} s", str(one["count"]), str(one["failed"]))
     for name, one in found["changes"].items():
-        table.add_row(f"changes {name}", one["last_event"], f"{one['lag_seconds']:.0f} s", str(one["count"]), "")
+        lag = "" if one["lag_seconds"] is None else f"{one['lag_seconds']:.0f} s"
+        table.add_row(f"changes {name}", one["last_event"] or "never", lag, str(one["count"]), "")
     out.print(table if table.row_count else "nothing has arrived yet")
     for what, count in found["left_out"].items():
         out.print(escape(f"left out: {count} × {what}"))

@@ -47,6 +47,8 @@ class Parts:
     """Telemetry and map entries left out since the start, by (where, reason)."""
     feeds: Mapping[str, Callable[[], Mapping[str, Any]]] = field(default_factory=dict)
     """What the bot goes and gets by itself: each says how that goes, with `problem` where it does not."""
+    change_sources: tuple[str, ...] = ()
+    """Sources that may tell of changes, whether or not one has."""
 
 
 class Status:
@@ -138,7 +140,7 @@ async def examine(parts: Parts, now: float) -> dict[str, Any]:
         "feeds": feeds,
         "left_out": {f"{place}: {reason}": count for (place, reason), count in sorted(parts.drops().items()) if count},
         "alerts": alerts,
-        "changes": await _changes(parts.changes, now),
+        "changes": await _changes(parts, now),
         "map": {"services": parts.view.graph.service_count, "edges": parts.view.graph.edge_count},
         "database": {
             "reachable": True,
@@ -160,12 +162,14 @@ def _telemetry(stats: SourceStats, now: float) -> dict[str, Any]:
     }
 
 
-async def _changes(store: ChangeStore, now: float) -> dict[str, Any]:
-    """Per source of change events, when it last told of one."""
-    return {
+async def _changes(parts: Parts, now: float) -> dict[str, Any]:
+    """Per source of change events, when it last told of one; never is a finding, too, but no problem: perhaps nothing changed."""
+    never: dict[str, Any] = {"last_event": None, "lag_seconds": None, "count": 0}
+    told = {
         source: {"last_event": iso(one["last"]), "lag_seconds": round(now - one["last"], 1), "count": one["changes"]}
-        for source, one in sorted((await store.sources()).items())
+        for source, one in (await parts.changes.sources()).items()
     }
+    return dict(sorted((dict.fromkeys(parts.change_sources, never) | told).items()))
 
 
 async def _slack(sink: Sink, problems: list[str]) -> dict[str, Any]:
