@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from bot.alerts.reading import identity, json_object, mapping, moment, optional, text
 from bot.alerts.verify import Secrets, hmac_header
@@ -22,6 +23,7 @@ EVENT_HEADER = "X-GitHub-Event"
 
 _UNDER_WAY = frozenset(("in_progress", "success"))
 _FAILED = frozenset(("failure", "error"))
+_FORM = b"payload="
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Secrets) -> None:
@@ -34,7 +36,7 @@ def parse(body: bytes, headers: Mapping[str, str], received_at: float) -> Report
     event = text(headers.get(EVENT_HEADER), 60)
     if event not in ("deployment", "deployment_status"):
         return Report(ignored=f"{event or 'an event without a name'} says nothing of a deployment")
-    data = json_object(body)
+    data = json_object(_document(body))
     deployment = mapping(data.get("deployment"), "deployment")
     status = mapping(data.get("deployment_status"), "deployment_status") if event == "deployment_status" else {}
     state = text(status.get("state"), 40)
@@ -53,7 +55,7 @@ def _change(
     if not number:
         raise BadRequest("deployment.id is missing")
     environment = text(told.get("environment"), 100) or text(deployment.get("environment"), 100)
-    said = optional(deployment.get("payload"))  # whatever whoever deploys put there
+    said = _payload(deployment.get("payload"))
     version = _version(deployment)
     title = f"deploy {version}" + (f" to {environment}" if environment else "") + (" failed" if failed else "")
     return change(
@@ -63,6 +65,23 @@ def _change(
         link=next((one for name in ("log_url", "target_url") if (one := told.get(name))), repository.get("html_url")),
         author=optional(told.get("creator")).get("login"),
     )  # fmt: skip
+
+
+def _document(body: bytes) -> bytes:
+    """The JSON of a body: GitHub sends it as a form unless the hook says otherwise, and then as the form's `payload`."""
+    if not body.startswith(_FORM):
+        return body
+    return unquote_to_bytes(body.removeprefix(_FORM).partition(b"&")[0].replace(b"+", b" "))
+
+
+def _payload(said: object) -> Mapping[str, Any]:
+    """Whatever whoever deploys put there: an object, or a text that may hold one."""
+    if isinstance(said, str):
+        try:
+            said = json_object(said.encode(errors="replace"))
+        except BadRequest:
+            return {}
+    return optional(said)
 
 
 def _version(deployment: Mapping[str, Any]) -> str:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -101,3 +103,33 @@ def test_a_signature_made_with_any_live_secret_is_enough() -> None:
 def test_what_is_missing_is_named(changes: dict[str, Any], why: str) -> None:
     with pytest.raises(BadRequest, match=why):
         read(bodies.github() | changes)
+
+
+def test_a_hook_left_at_sending_forms_is_read_too() -> None:
+    whole = bodies.github(ref="größer+1 & 2")
+    form = urlencode({"payload": json.dumps(whole)}).encode()
+    headers = {"X-GitHub-Event": "deployment_status"}
+
+    assert github.parse(form, headers, NOW) == github.parse(packed(whole), headers, NOW)
+    for broken in (b"payload=", b"payload=%", b"payload=%7B&payload=%7B%7D", b"other=1"):
+        with pytest.raises(BadRequest):
+            github.parse(broken, headers, NOW)
+
+
+@pytest.mark.parametrize(
+    ("payload", "service"),
+    [
+        ({"service": "billing"}, "billing"),
+        ('{"service": "billing"}', "billing"),
+        ("billing", "payments"),
+        ("[1]", "payments"),
+        ("\udcff{", "payments"),
+        (None, "payments"),
+        (7, "payments"),
+    ],
+)
+def test_whoever_deploys_may_name_the_service_in_an_object_or_in_a_text(payload: object, service: str) -> None:
+    (change,) = github.parse(
+        packed(bodies.github(payload=payload)), {"X-GitHub-Event": "deployment_status"}, NOW
+    ).changes
+    assert change.service == f"{service}@production"
