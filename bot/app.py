@@ -162,6 +162,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             HistoryStore(database),
             settings.edge_retention_seconds,
             Background(settings.hidden_services),
+            changes.store,
             alerts.fired,
         )
         await history.note_properties(time.time())

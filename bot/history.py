@@ -17,6 +17,7 @@ from typing import Any, cast
 import numpy as np
 
 from bot.catalog.entries import Catalog, CatalogEntry, Link
+from bot.changes.log import KEPT_SECONDS, ChangeLog
 from bot.counts import CALLS, Floats, Integers, KnownEdge, Span, joined
 from bot.enrich.changes_between import EdgeChange, Shifts, Side, changes_between
 from bot.enrich.view import MapView
@@ -27,6 +28,7 @@ from bot.graph.past_windows import PastCounts, PastWindows
 from bot.layers.windows import Windows
 from bot.model import WINDOW_SECONDS, Kind, Layer, Node, Owner
 from bot.names import Background
+from bot.storage.change_store import ChangeStore
 from bot.storage.history_store import HistoryStore, Past
 
 LATELY_SECONDS = 3_600 + WINDOW_SECONDS
@@ -38,6 +40,7 @@ _FEW = 1_000
 _LEARNT_ANEW_SECONDS = 3_600.0
 _MAX_EDGES = 2_000_000
 _NAMES_REMEMBERED = 200_000
+_MAX_CHANGES = 20_000
 
 Moment = float
 Range = tuple[float, float]
@@ -56,11 +59,13 @@ class History:
         store: HistoryStore,
         edge_retention: float = 30.0 * 86_400.0,
         background: Background | None = None,
+        changes: ChangeStore | None = None,
         fired: Fired | None = None,
     ) -> None:
         self.dropped: Counter[str] = Counter()
         self._live = view
         self._store = store
+        self._changes = changes
         self._edge_retention = edge_retention
         self._fired = fired or _nobody_fired
         # A pattern match for every service is most of a view's time.
@@ -86,6 +91,7 @@ class History:
         catalog = _catalog(await self._store.properties(moment))
         view = await asyncio.to_thread(self._view, index, past, catalog)
         view.firing = await self._fired(moment)
+        view.changes = await self._changes_before(moment)
         return self._remember(key, view)
 
     async def between(self, since: Moment, until: Moment) -> MapView:
@@ -149,6 +155,15 @@ class History:
         return Past(
             end, await asyncio.to_thread(seen.among, used, start + WINDOW_SECONDS), [Span(start, end - start, counts)]
         )
+
+    async def _changes_before(self, moment: Moment) -> ChangeLog:
+        """What was changed in the day before; of just now, what the live map has."""
+        if self._changes is None or moment > time.time() - WINDOW_SECONDS:
+            return self._live.changes
+        log = ChangeLog()
+        for stored in await self._changes.page((), moment - KEPT_SECONDS, moment, _MAX_CHANGES):
+            log.add(stored.change, moment)
+        return log
 
     async def _knowing(self, numbers: Sequence[Integers]) -> EdgeIndex:
         """The index, once it knows all edges with these numbers, save those that are gone."""

@@ -18,8 +18,9 @@ from bot.enrich.facts import read_map
 from bot.enrich.view import MapView
 from bot.history import History
 from bot.layers.windows import minute_of
-from bot.model import ENTRY, EdgeDetail, EdgeKey, Kind, Layer, Node, Owner
 from bot.storage import history_store
+from bot.model import ENTRY, Change, ChangeKind, EdgeDetail, EdgeKey, Kind, Layer, Node, Owner
+from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database
 from bot.storage.history_store import HistoryStore
 from bot.storage.map_store import MapStore, StoredEdge
@@ -35,6 +36,7 @@ class Times:
     """A database that is written as time goes by, and asked afterwards."""
 
     def __init__(self, database: Database) -> None:
+        self.database = database
         self.maps, self.store = MapStore(database), HistoryStore(database)
         self.catalog = Catalog()
         self.history = History(MapMaker().view, self.store)
@@ -301,6 +303,21 @@ async def test_a_moment_from_which_only_hours_are_kept_has_the_last_full_hour(ti
     assert view.windows[Layer.TRACE].calls(("web", "pay")) == 20
     [part] = answers.edge(view, "web", "pay", hour + 5_400)["layers"].values()
     assert part["calls"] == 20
+
+
+async def test_a_past_moment_has_the_changes_of_the_day_before_it_and_none_of_later(times: Times) -> None:
+    await times.calls("web>payments", at=minutes(8_650, 8_645, 0))
+    await times.rolled(T + 60)
+    changes = ChangeStore(times.database)
+    for days in (9.5, 6.5, 5.5, 0):
+        await changes.add(
+            [Change(T - days * DAY, "payments", ChangeKind.DEPLOY, f"{days} d ago", "ci", str(days))], NOW
+        )
+    history = History(MapMaker().view, times.store, changes=changes)
+
+    view = await history.at(T - 6 * DAY)
+    assert [one["title"] for one in answers.service(view, "web", T - 6 * DAY, ALL)["changes"]] == ["6.5 d ago"]
+    assert len((await History(MapMaker().view, times.store).at(T - 6 * DAY)).changes) == 0
 
 
 async def test_a_view_is_remembered_for_a_while(times: Times) -> None:

@@ -70,7 +70,8 @@ def show(
 
 
 def _history(parts: Parts) -> History:
-    return History(parts.view, HistoryStore(parts.database), fired=AlertStore(parts.database).fired)
+    fired = AlertStore(parts.database).fired
+    return History(parts.view, HistoryStore(parts.database), changes=parts.changes, fired=fired)
 
 
 @cli.command()
