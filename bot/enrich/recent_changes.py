@@ -1,12 +1,12 @@
 """What changed of a service and of what it needs lately: what others told of, and what the map itself saw.
 
 Comes in: a view and its `now`. Goes out: `Change`s, or their JSON, newest first. What is lost: what is older than the view's log of
-changes.
+changes, and what the map saw beyond the first edges of a hub.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from bot.enrich.view import MapView
@@ -20,7 +20,8 @@ MAP = "map"
 MAX_NEAR = 20
 MAX_DEPENDENCIES = 300
 _SPAN_SECONDS = 86_400.0
-_MAX_EDGES = 2_000
+MAX_EDGES = 1_000
+"""Looked at for one answer: some milliseconds. A hub may have ten times as many callers."""
 _HEARD_SECONDS = 300.0
 _SETTLED_SECONDS = 3_600.0
 _TITLE_SHOWN, _AUTHOR_SHOWN = 100, 40
@@ -41,23 +42,23 @@ def changes_around(
     if path or onset is not None or service in suspects:
         path.add(service)
     since = now - _SPAN_SECONDS
-    found = [*recent_map_changes(view, sorted({service, *path}), since, now)]
-    for one in (service, *needed.found):
-        found += view.changes.of(one, since, now)
     hops = {service: 0, **needed.found}
-    items = [
-        (one, hops.get(one.service, 0), one.service in path)
-        for one in sorted(found, key=lambda one: (one.service not in path, -one.at, one.id))[:MAX_NEAR]
+    seen = [
+        (one, one.service)
+        for one in recent_map_changes(view, [one for one in hops if one == service or one in path], since, now)
     ]
+    # Told of a name without its environment, it is a change of all that are called so; the nearest has it.
+    told = {one: whose for whose in reversed(hops) for one in view.changes.of(whose, since, now)}
+    found = sorted([*seen, *told.items()], key=lambda one: (one[1] not in path, -one[0].at, one[0].id))
     return [
         change_json(one)
         | {
-            "hops": distance,
-            "on_path": on_path,
+            "hops": hops[whose],
+            "on_path": whose in path,
             "age_seconds": round(now - one.at),
             "seconds_before": None if onset is None else round(onset - one.at),
         }
-        for one, distance, on_path in items
+        for one, whose in found[:MAX_NEAR]
     ]
 
 
@@ -101,10 +102,13 @@ def recent_map_changes(view: MapView, services: Collection[str], since: float, n
     map that is, gives none. Gone is what is stale by its own habit while a layer that had seen it is still heard.
     """
     found: dict[EdgeKey, Change] = {}
+    room = MAX_EDGES
     for service in dict.fromkeys(services):
         if service not in view.graph:
             continue
-        edges = _edges(view, service)
+        ends = _ends(view, service)[:room]
+        room -= len(ends)
+        edges = _edges(view, ends)
         settled = min((first for first, _ in edges.values()), default=now) + _SETTLED_SECONDS
         for edge, (first, last) in edges.items():
             if edge in found:
@@ -116,12 +120,17 @@ def recent_map_changes(view: MapView, services: Collection[str], since: float, n
     return tuple(sorted(found.values(), key=lambda one: (one.at, one.id)))
 
 
-def _edges(view: MapView, service: str) -> dict[EdgeKey, tuple[float, float]]:
-    """The service's edges that are shown or were, with when they were first and last seen by any layer."""
+def _ends(view: MapView, service: str) -> list[EdgeKey]:
+    """The edges of a service: whom it calls first, since that is its own doing."""
+    callees, callers = sorted(view.graph.callees(service)), sorted(view.graph.callers(service))
+    return [*((service, one) for one in callees), *((one, service) for one in callers)]
+
+
+def _edges(view: MapView, edges: Sequence[EdgeKey]) -> dict[EdgeKey, tuple[float, float]]:
+    """Those of the edges that are shown or were, with when they were first and last seen by any layer."""
     graph = view.graph
-    ends = [(caller, service) for caller in graph.callers(service)] + [(service, one) for one in graph.callees(service)]
     found = {}
-    for edge in ends[:_MAX_EDGES]:
+    for edge in edges:
         parts = [seen for seen in graph.layers(*edge).values() if seen.certainty >= 1.0]
         hidden = edge[0] == edge[1] or not PSEUDO.isdisjoint(edge) or not graph.background.isdisjoint(edge)
         if parts and not hidden:

@@ -120,3 +120,11 @@ def test_a_circle_of_calls_has_each_change_once() -> None:
     deploy(maker, "payments", 120)
 
     assert [one["service"] for one in changes_around(maker.view, "web", NOW, NOW, ["payments"])] == ["web", "payments"]
+
+
+def test_a_change_told_of_without_an_environment_is_told_once_of_the_nearest_that_is_called_so() -> None:
+    maker = MapMaker("web>db@prod", "db@prod>db@staging").calls("web>db@prod", "db@prod>db@staging", ago=LONG)
+    deploy(maker, "db", 60)
+    (found,) = changes_around(maker.view, "web", NOW, NOW, ["db@prod"])
+
+    assert (found["service"], found["hops"], found["on_path"]) == ("db", 1, True)
