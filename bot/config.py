@@ -96,7 +96,7 @@ class Settings(BaseModel):
         (), description="comma-separated webhook secrets for changes from GitHub; none: refuses all"
     )
     gitlab_secrets: Secrets = Field(
-        (), description="comma-separated secret tokens for changes from GitLab; none: refuses all"
+        (), description="comma-separated secret or signing tokens for changes from GitLab; none: refuses all"
     )
     argocd_secrets: Secrets = Field(
         (),

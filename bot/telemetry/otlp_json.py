@@ -97,7 +97,7 @@ def decode_json(body: bytes, now: float, oldest: float | None = MAX_AGE) -> Span
             for span in scope_spans.spans or ():
                 _add(span, service, environment, batch, clock)
             if running and scope_spans.spans:
-                batch.report(running, _number(scope_spans.spans[-1].startTimeUnixNano))
+                batch.report(running, _number(scope_spans.spans[-1].endTimeUnixNano))
     return batch.counted()
 
 

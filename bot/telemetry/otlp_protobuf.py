@@ -68,7 +68,7 @@ def decode_protobuf(body: bytes, now: float, oldest: float | None = MAX_AGE) -> 
                 spans = scope_spans.spans
                 _add_spans(spans, reporter, batch, clock)
                 if running and spans:
-                    batch.report(running, spans[-1].start_time_unix_nano)
+                    batch.report(running, spans[-1].end_time_unix_nano)
     except DecodeError as error:
         raise BadRequest(f"the body is not an ExportTraceServiceRequest in protobuf: {error}") from None
     return batch.counted()

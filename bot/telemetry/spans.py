@@ -119,11 +119,11 @@ class SpanBatch:
         self.nodes[node.id] = known.merged(node) if known else node
         return node.id
 
-    def report(self, releases: Iterable[Release], start: int) -> None:
-        """Note that a span which started at `start` (epoch ns) came from these releases."""
+    def report(self, releases: Iterable[Release], end: int) -> None:
+        """Note that a span which ended at `end` (epoch ns) came from these releases. It may have begun hours ago."""
         for release in releases:
             if release not in self.releases and len(self.releases) < MAX_RELEASES:
-                self.releases[release] = start / 1e9
+                self.releases[release] = end / 1e9
 
     def counted(self) -> SpanBatch:
         """This batch, complete: what it holds is counted before the trace layer takes it over."""

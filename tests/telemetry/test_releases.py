@@ -23,19 +23,19 @@ from tests.kit.otlp_json import as_json
 NOW = 1_795_400_000.0
 
 
-def said(*given: tuple[str, Any], at: float = NOW - 1) -> dict[Release, float]:
-    """What a body in protobuf says, whose JSON says the same."""
-    body = spans.calls([("web", "payments")], at=at, resource=dict(given))
+def said(*given: tuple[str, Any]) -> dict[Release, float]:
+    """What a body of spans of an hour says in protobuf, whose JSON says the same."""
+    body = spans.calls([("web", "payments")], at=NOW - 3_600, duration=3_600.0, resource=dict(given))
     found = decode_protobuf(body, NOW).releases
     assert decode_json(as_json(body), NOW).releases == found
     return found
 
 
-def test_version_and_image_of_a_resource_are_reported_when_its_spans_began() -> None:
+def test_version_and_image_of_a_resource_are_reported_when_its_spans_ended() -> None:
     found = said(("service.version", "1.43.0"), ("container.image.tags", ["abc123", "main"]))
 
     assert found == {
-        (service, facet, value): NOW - 1
+        (service, facet, value): NOW
         for service in ("web", "payments")
         for facet, value in (("version", "1.43.0"), ("image", "abc123"))
     }
