@@ -20,8 +20,8 @@ from bot.model import Change, ChangeKind
 from bot.telemetry.ndjson import Lines, Unusable
 
 SOURCE = "ingest"
-MAX_CHANGES = 50_000
-"""Most changes in one body: they are stored in one transaction, which others wait for."""
+MAX_CHANGES = 10_000
+"""Most changes in one body: they are stored in one transaction, a fifth of a second that alerts wait for."""
 
 _MILLISECONDS = 1e11
 
