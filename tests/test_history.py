@@ -18,8 +18,8 @@ from bot.enrich.facts import read_map
 from bot.enrich.view import MapView
 from bot.history import History
 from bot.layers.windows import minute_of
-from bot.storage import history_store
 from bot.model import ENTRY, Change, ChangeKind, EdgeDetail, EdgeKey, Kind, Layer, Node, Owner
+from bot.storage import history_store
 from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database
 from bot.storage.history_store import HistoryStore
