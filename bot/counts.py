@@ -13,7 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from bot.model import LATENCY_BUCKETS, EdgeDetail, EdgeKey, Layer, Tally
+from bot.edge_detail import EdgeDetail
+from bot.model import LATENCY_BUCKETS, EdgeKey, Layer, Tally
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]

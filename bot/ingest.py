@@ -13,6 +13,7 @@ import secrets
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import structlog
@@ -24,7 +25,7 @@ from bot.graph.sighting import Sighted
 from bot.intake import Intake, Pipeline
 from bot.layers.windows import PendingWindows, slices
 from bot.live_feed import LiveFeed
-from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeDetail, EdgeKey, Layer, LayerDelta, Node, Tally
+from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Layer, LayerDelta, Node, Tally
 from bot.names import bare
 from bot.storage.map_store import MapStore, StoredEdge
 
@@ -93,8 +94,10 @@ class Ingest:
                     self._retracted.add((delta.layer, edge))
                     self.feed.gone([edge])
             await asyncio.sleep(0)
-        graph.describe(delta.layer, delta.details, now)
-        self._described.update((delta.layer, edge) for edge in delta.details)
+        details = iter(delta.details.items())
+        while some := list(islice(details, _SLICE)):
+            self._described.update((delta.layer, edge) for edge in graph.describe(delta.layer, some, now))
+            await asyncio.sleep(0)
 
     def _place(self, edge: EdgeKey) -> bool:
         """Make sure both ends are on the map; False where a cap refuses one."""
@@ -244,7 +247,11 @@ def _under_one_name(delta: LayerDelta, canonical: Callable[[str], str]) -> Layer
             else:
                 into[edge] = tally
     for (caller, callee), detail in delta.details.items():
-        found.details.setdefault((canonical(caller), canonical(callee)), EdgeDetail()).add(detail)
+        edge = (canonical(caller), canonical(callee))
+        if edge in found.details:
+            found.details[edge].add(detail)
+        else:
+            found.details[edge] = detail
     for (service, facet, value), at in delta.releases.items():
         found.report({(canonical(service), facet, value): at})
     return found

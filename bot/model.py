@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from bot.edge_detail import EdgeDetail
+
 WINDOW_SECONDS = 60
 """Every stored aggregate belongs to one half-open minute `[start, start + 60)`."""
 
@@ -117,37 +119,6 @@ class Tally:
     def error_rate(self) -> float:
         """Share of calls that failed, 0..1; 0 where there were none."""
         return min(1.0, max(0.0, self.errors / self.calls)) if self.calls > 0 else 0.0
-
-
-MAX_ENDPOINTS = 20
-"""Endpoints, protocols and routes kept per edge and layer; further endpoints fold into `other`."""
-OTHER = "other"
-
-
-@dataclass(slots=True)
-class EdgeDetail:
-    """What a layer knows of an edge besides counts.
-
-    `endpoints` counts calls by endpoint. `via` holds the chains of intermediaries between the two ends, caller's side
-    first. `certainty`, 0..1, says how sure the layer is that it joined the right two ends: 1 unless it had to estimate;
-    `how` it joined them: "" where both were in the record, else see `bot.layers.crossing`.
-    """
-
-    protocols: set[str] = field(default_factory=set)
-    endpoints: dict[str, float] = field(default_factory=dict)
-    via: set[tuple[str, ...]] = field(default_factory=set)
-    certainty: float = 1.0
-    how: str = ""
-
-    def add(self, other: EdgeDetail) -> None:
-        """Take in what was learnt later; of two certainties the later one stands, since it was made from more."""
-        self.certainty, self.how = other.certainty, other.how
-        self.protocols.update(sorted(other.protocols - self.protocols)[: MAX_ENDPOINTS - len(self.protocols)])
-        self.via.update(sorted(other.via - self.via)[: MAX_ENDPOINTS - len(self.via)])
-        for endpoint, calls in other.endpoints.items():
-            known = endpoint in self.endpoints or len(self.endpoints) < MAX_ENDPOINTS
-            name = endpoint if known else OTHER
-            self.endpoints[name] = self.endpoints.get(name, 0.0) + calls
 
 
 Release = tuple[str, str, str]

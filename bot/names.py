@@ -96,6 +96,33 @@ def from_id(identifier: str) -> Node | None:
     return service(name, "", environment)
 
 
+def workload(name: str, namespace: str = "", cluster: str = "") -> str:
+    """A workload's name, `name[.namespace][@cluster]`; "" where nothing is left of it."""
+    node = service(name, namespace, cluster)
+    return node.id if node is not None else ""
+
+
+MAX_SEEN = 2 * MAX_ID + 1
+"""Longest service id with its workload, as `on_workload` makes them."""
+_ON = "\n"  # in no id: `clean` takes control characters out
+
+
+def on_workload(identifier: str, workload: str) -> str:
+    """A service id together with the workload that was seen, as one text: what layers fold by before they hand over."""
+    return f"{identifier}{_ON}{workload}" if workload else identifier
+
+
+def off_workload(text: str) -> tuple[str, str]:
+    """(service id, workload), as `on_workload` put them together; the workload is "" where none was known."""
+    identifier, _, workload = text.partition(_ON)
+    return identifier, workload
+
+
+def has_workload(text: str) -> bool:
+    """Whether `on_workload` put a workload to it."""
+    return _ON in text
+
+
 def from_host(host: str, environment: str = "", kind: Kind | None = None) -> Node | None:
     """The node behind a host name or address a caller dialled; None where it identifies nobody.
 

@@ -10,6 +10,7 @@ import pytest
 
 from bot.catalog.entries import Catalog, CatalogEntry, Link
 from bot.counts import KnownEdge
+from bot.edge_detail import EdgeDetail
 from bot.enrich import answers, changes_between
 from bot.enrich.answers import Json, Query
 from bot.enrich.blast import blast_radius
@@ -18,7 +19,7 @@ from bot.enrich.facts import read_map
 from bot.enrich.view import MapView
 from bot.history import History
 from bot.layers.windows import minute_of
-from bot.model import ENTRY, Change, ChangeKind, EdgeDetail, EdgeKey, Kind, Layer, Node, Owner
+from bot.model import ENTRY, Change, ChangeKind, EdgeKey, Kind, Layer, Node, Owner
 from bot.storage import history_store
 from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database

@@ -17,11 +17,12 @@ from bot import config, offline
 from bot.cli.lines import change_lines, diff_lines, overlay_lines
 from bot.cli.terminal import Answer, AsJson, Token, Url, ask, cli, out, say
 from bot.client import Client
-from bot.enrich import answers
+from bot.enrich import answers, workload_answers
 from bot.enrich.about import about_lines
-from bot.enrich.answers import Query
+from bot.enrich.answers import WORKLOAD, Query
 from bot.enrich.overlay import linked, overlay
 from bot.enrich.recent_changes import change_line
+from bot.enrich.workload_answers import workload_lines
 from bot.errors import ConfigError, NotFound
 from bot.history import History
 from bot.slack import answers as views
@@ -43,11 +44,16 @@ def show(
         str, typer.Option(help="Lay the trace in this file (OTLP, Zipkin or Jaeger JSON) over the map instead.")
     ] = "",
     at: Annotated[str, typer.Option(help="As it was then: ISO 8601, `-1h`, or `02:50` (UTC).")] = "",
+    level: Annotated[
+        str, typer.Option(help="`workload`: by the workloads it runs on, where a source knows them.")
+    ] = "",
     url: Url = "",
     token: Token = "",
     as_json: AsJson = False,
 ) -> None:
     """One service: who calls it, whom it calls, who owns it, how it does. Or one trace, call by call."""
+    given = {name: text for name, text in {"at": at, "level": level}.items() if text}
+    parameters.check(given, ("at", "level"))
     if bool(service) == bool(trace):
         raise ConfigError("say a service, or --trace FILE")
     if trace:
@@ -57,16 +63,19 @@ def show(
 
     async def read(parts: Parts) -> Answer:
         now = time.time()
-        moment = parameters.moment({"at": at}, "at", now)
+        moment = parameters.moment(given, "at", now)
         view = parts.view if moment is None else await _history(parts).at(moment)
+        if level == WORKLOAD:
+            return workload_answers.service(view, service, moment or now, Query())
         return answers.service(view, view.graph.names.resolve(service), moment or now, Query())
 
     try:
-        answer = ask(url, token, f"/api/v1/services/{quote(service, safe='')}", read, {"at": at} if at else None)
+        answer = ask(url, token, f"/api/v1/services/{quote(service, safe='')}", read, given or None)
     except NotFound as error:
         say({"error": str(error), "suggestions": list(error.suggestions)}, as_json, str(error))
         raise typer.Exit(1) from None
-    say(answer, as_json, plain(views.service(answer).text))
+    by_workload = level == WORKLOAD
+    say(answer, as_json, "\n".join(workload_lines(answer)) if by_workload else plain(views.service(answer).text))
 
 
 def _history(parts: Parts) -> History:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+from bot.edge_detail import EdgeDetail
 from bot.enrich.about import about, known_as, owner_json
 from bot.enrich.blast import Dependent, blast_radius, owners_to_notify
 from bot.enrich.coverage import coverage, coverage_json
@@ -19,13 +20,15 @@ from bot.enrich.recent_changes import changes_around
 from bot.enrich.view import MapView
 from bot.graph.sighting import Sighted
 from bot.graph.walk import EdgeFilter, dependencies, paths
-from bot.model import EdgeDetail, EdgeKey, Kind, Layer
+from bot.model import EdgeKey, Kind, Layer
 from bot.moments import iso
 
 MAX_LIMIT = 1_000
 MAX_PATH_HOPS = 8
 _NOTHING_MORE = EdgeDetail()
 Json = dict[str, Any]
+APPLICATION, WORKLOAD = LEVELS = ("application", "workload")
+"""Levels of the map: services as they name themselves, and the workloads they run on (`bot.enrich.workload_answers`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +45,7 @@ class Query:
     environment: str = ""
     min_confidence: float | None = None
     hidden: bool = False
+    level: str = APPLICATION
 
     @property
     def reaches_hidden(self) -> bool:

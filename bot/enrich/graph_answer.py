@@ -16,7 +16,7 @@ from bot.model import ENTRY, UNATTRIBUTED, EdgeKey
 
 DIRECTIONS = ("callers", "callees", "both")
 _TOTALS_SECONDS = 300.0
-_BETWEEN = "\n"  # no id has a line end
+BETWEEN = "\n"  # no id has a line end
 
 
 def graph(view: MapView, now: float, query: Query, around: Sequence[str] = (), direction: str = "both") -> Json:
@@ -26,7 +26,7 @@ def graph(view: MapView, now: float, query: Query, around: Sequence[str] = (), d
     """
     wanted = _around(view, now, query, around, direction) if around else None
     last = read_cursor(query.cursor)[1] if query.cursor else ""
-    pairs = list(islice(_edges(view, now, query, wanted, last), query.limit + 1))
+    pairs = list(islice(edges_after(view, now, query, wanted, last), query.limit + 1))
     more = len(pairs) > query.limit
     del pairs[query.limit :]
     failing = failing_services(view, now)
@@ -34,19 +34,23 @@ def graph(view: MapView, now: float, query: Query, around: Sequence[str] = (), d
     return {
         "nodes": [summary(view, end, failing) for end in ends],
         "edges": [edge(view, *pair, now) for pair in pairs],
-        "next_cursor": write_cursor(0, _BETWEEN.join(pairs[-1])) if more else None,
+        "next_cursor": write_cursor(0, BETWEEN.join(pairs[-1])) if more else None,
     } | frame(view, wanted if wanted is not None else list(view.graph.services()), now)
 
 
-def _edges(view: MapView, now: float, query: Query, wanted: Collection[str] | None, last: str) -> Iterator[EdgeKey]:
-    """The edges in order, from the one after `last` on: a page looks at no more of the map than it shows."""
+def edges_after(
+    view: MapView, now: float, query: Query, wanted: Collection[str] | None, last: str, *, again: bool = False
+) -> Iterator[EdgeKey]:
+    """The edges in order, from the one after `last` on, or from `last` itself if `again`: a page looks at no more of the map
+    than it shows."""
     graph, usable, everything = view.graph, usable_edges(view, now, query), query.reaches_hidden
-    first, _, after = last.partition(_BETWEEN)
+    first, _, after = last.partition(BETWEEN)
     for caller in sorted(graph.services() if wanted is None else wanted):
         if caller < first or (caller in graph.background and not everything):
             continue
         for callee in sorted(graph.callees(caller) if everything else graph.shown_callees(caller)):
-            if (caller == first and callee <= after) or (wanted is not None and callee not in wanted):
+            passed = callee < after if again else callee <= after
+            if (caller == first and passed) or (wanted is not None and callee not in wanted):
                 continue
             if not everything and (caller == callee or callee in graph.background):
                 continue

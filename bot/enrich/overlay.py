@@ -12,6 +12,7 @@ from bot.enrich.view import MapView
 from bot.layers.linker import link
 from bot.model import EdgeKey
 from bot.moments import iso
+from bot.names import off_workload
 from bot.telemetry.spans import SpanBatch
 
 
@@ -29,8 +30,8 @@ def linked(batch: SpanBatch) -> dict[EdgeKey, Calls]:
     found: dict[EdgeKey, Calls] = {}
     started: dict[EdgeKey, int] = {}
     for trace_id, spans in batch.traces.items():
-        for caller, callee, minute, failed, duration, _weight in link(spans, trace_id in batch.tangled):
-            edge = caller, callee
+        for *ends, minute, failed, duration, _weight in link(spans, trace_id in batch.tangled):
+            edge = off_workload(ends[0])[0], off_workload(ends[1])[0]
             so_far = found.get(edge, Calls(0, 0, 0.0))
             longest = max(so_far.longest_ms, duration / 1e6)
             found[edge] = Calls(so_far.calls + 1, so_far.errors + failed, longest)

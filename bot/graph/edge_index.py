@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bot.counts import Floats, Integers, KnownEdge
-from bot.model import ENTRY, PSEUDO, EdgeDetail, EdgeKey, Layer
+from bot.edge_detail import EdgeDetail
+from bot.model import ENTRY, PSEUDO, EdgeKey, Layer
 
 LAYERS = tuple(Layer)
 Places = NDArray[np.intp]

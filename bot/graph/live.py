@@ -9,22 +9,21 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any
 
 import networkx as nx
 
+from bot.edge_detail import EdgeDetail
 from bot.graph.faded import Faded
 from bot.graph.reporters import Reporters
-from bot.graph.sighting import Sighted, confidence, reasons, worth_showing
-from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeDetail, EdgeKey, Layer, Node, Tally
+from bot.graph.sighting import Sighted, confidence, freshest, note, reasons, worth_showing
+from bot.graph.workload_names import WorkloadNames
+from bot.model import ENTRY, PSEUDO, WINDOW_SECONDS, EdgeKey, Layer, Node, Tally
 from bot.names import Background, NameIndex
 
 _SWEEP_PAUSE = 1_000
 _COVERED_SECONDS = 900.0
 """A service has to be seen by a layer this recently, as caller or callee, for the layer's silence on an edge to mean anything."""
-
-_RAREST = 20.0
-_Key = TypeVar("_Key", Layer, str)
 
 
 class LiveGraph:
@@ -40,6 +39,7 @@ class LiveGraph:
         self.names = names
         self.background: set[str] = set()
         """Services hidden unless asked for: scrapers, DNS, control planes."""
+        self.workloads = WorkloadNames()
         self.dropped: Counter[str] = Counter()
         self._max_services = max_services
         self._max_edges = max_edges
@@ -96,24 +96,29 @@ class LiveGraph:
             seen = min(now, float(minute + WINDOW_SECONDS))
             self._touch(callee, seen, "serves", layer)
             if caller == ENTRY:
-                _see(self._entries, callee, minute, now, tally)
+                note(self._entries, callee, minute, now, tally)
             elif caller not in PSEUDO:
                 self._touch(caller, seen, "calls", layer)
                 if (parts := self._parts(caller, callee)) is not None:
-                    _see(parts, layer, minute, now, tally)
+                    note(parts, layer, minute, now, tally)
                     if (caller, callee) in self._faded:
                         self._judge(caller, callee, now)
 
-    def describe(self, layer: Layer, details: Mapping[EdgeKey, EdgeDetail], now: float) -> None:
-        """Take in what a layer knows of edges besides counts. Edges that are not on the map are passed over."""
-        for (caller, callee), detail in details.items():
+    def describe(self, layer: Layer, details: Iterable[tuple[EdgeKey, EdgeDetail]], now: float) -> list[EdgeKey]:
+        """Take in what a layer knows of edges besides counts; says of which that was news. Edges that are not on the map are
+        passed over."""
+        told = []
+        for (caller, callee), detail in details:
             data = self._graph.get_edge_data(caller, callee)
             if data is None or (part := data["layers"].get(layer)) is None:
                 continue
             if part.detail is None:
                 part.detail = EdgeDetail()
-            part.detail.add(detail)
-            self._judge(caller, callee, now)
+            if part.detail.add(detail):
+                self.workloads.learn((caller, callee), detail.workloads)
+                self._judge(caller, callee, now)
+                told.append((caller, callee))
+        return told
 
     def _judge(self, caller: str, callee: str, now: float) -> None:
         """Show an edge or hide it, by its confidence now."""
@@ -140,6 +145,8 @@ class LiveGraph:
             self._touch(caller, sighted.last_seen, "calls", layer)
             if (parts := self._parts(caller, callee)) is not None:
                 parts[layer] = sighted
+                if sighted.detail is not None:
+                    self.workloads.learn(edge, sighted.detail.workloads)
 
     def _parts(self, caller: str, callee: str) -> dict[Layer, Sighted] | None:
         data = self._graph.get_edge_data(caller, callee)
@@ -215,6 +222,7 @@ class LiveGraph:
             and self.last_seen(service) < before
         ):
             self.names.discard(service)
+            self.workloads.discard(service)
             self.background.discard(service)
             self._reporters.discard(service)
             self._graph.remove_node(service)
@@ -284,8 +292,7 @@ class LiveGraph:
 
     def freshness(self, caller: str, callee: str, now: float) -> str:
         """The best any layer says: `fresh`, `fading` or `stale`."""
-        found = {part.freshness(now) for part in self.layers(caller, callee).values()}
-        return next(word for word in ("fresh", "fading", "stale") if word in found)
+        return freshest(self.layers(caller, callee).values(), now)
 
     def last_seen(self, service: str) -> float:
         """When anything was last seen of a service, on any edge in either direction; 0 where never."""
@@ -317,14 +324,3 @@ class LiveGraph:
     def shown_callees(self, service: str) -> Collection[str]:
         """Direct dependencies by edges above the display threshold."""
         return self._faded.shown_callees(service, self._succ[service])
-
-
-def _see(parts: dict[_Key, Sighted], key: _Key, minute: int, now: float, tally: Tally) -> None:
-    known = parts.get(key)
-    if known is None:
-        # Of an edge that is sampled one call in a hundred, the second sighting may be long in coming.
-        rarity = tally.calls / tally.sampled if tally.sampled > 0 else 1.0
-        interval = WINDOW_SECONDS * min(max(rarity, 1.0), _RAREST)
-        parts[key] = Sighted(float(minute), min(now, float(minute + WINDOW_SECONDS)), interval)
-    else:
-        known.see(minute, now)

@@ -14,10 +14,12 @@ from functools import cached_property
 import numpy as np
 
 from bot.counts import Floats
+from bot.edge_detail import EdgeDetail
 from bot.graph.edge_index import LAYERS, EdgeIndex
 from bot.graph.shown import HIDDEN, SHOWN, UNDECIDED, marks
-from bot.graph.sighting import Sighted, confidence, reasons, worth_showing
-from bot.model import PSEUDO, EdgeDetail, Kind, Layer, Node
+from bot.graph.sighting import Sighted, confidence, freshest, reasons, worth_showing
+from bot.graph.workload_names import WorkloadNames
+from bot.model import PSEUDO, Kind, Layer, Node
 from bot.names import Background, NameIndex
 
 _REPORTING_KINDS = frozenset((Kind.SERVICE, Kind.GATEWAY))
@@ -187,8 +189,17 @@ class PastGraph:
 
     def freshness(self, caller: str, callee: str, now: float) -> str:
         """The best any layer says: `fresh`, `fading` or `stale`."""
-        found = {part.freshness(now) for part in self.layers(caller, callee).values()}
-        return next(word for word in ("fresh", "fading", "stale") if word in found)
+        return freshest(self.layers(caller, callee).values(), now)
+
+    @cached_property
+    def workloads(self) -> WorkloadNames:
+        """Who runs on which workload, as it is known today."""
+        found = WorkloadNames()
+        for position in np.flatnonzero(self._last_seen > 0).tolist():
+            detail = self._index.details[position]
+            if detail is not None and detail.workloads:
+                found.learn(self._index.edge(position), detail.workloads)
+        return found
 
     def last_seen(self, service: str) -> float:
         """When anything was last seen of a service, on any edge in either direction; 0 where never."""

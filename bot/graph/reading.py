@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Protocol
 
+from bot.edge_detail import EdgeDetail
 from bot.graph.sighting import Sighted
-from bot.model import EdgeDetail, EdgeKey, Layer, Node, Tally
+from bot.graph.workload_names import WorkloadNames
+from bot.model import EdgeKey, Layer, Node, Tally
 from bot.names import NameIndex
 
 
@@ -15,6 +17,9 @@ class MapReading(Protocol):
 
     names: NameIndex
     background: set[str]
+
+    @property
+    def workloads(self) -> WorkloadNames: ...
 
     def __contains__(self, service: str) -> bool: ...
     @property

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import TypeVar
 
-from bot.model import WINDOW_SECONDS, EdgeDetail, Layer
+from bot.edge_detail import EdgeDetail
+from bot.model import WINDOW_SECONDS, Layer, Tally
 from bot.moments import age as spelled
 
 SHOWN = 0.5
@@ -13,6 +15,8 @@ SHOWN = 0.5
 SHOWN_ESTIMATE = 0.75
 """The same for an edge that no layer saw and one estimated: a wrong name costs more than a missing one."""
 
+_RAREST = 20.0
+_Key = TypeVar("_Key", Layer, str)
 _FRESH = 2.0
 _STALE = 6.0
 _GRACE_SECONDS = 120.0
@@ -60,6 +64,17 @@ class Sighted:
         return 1.0 if over <= 0 else float(0.5 ** (over / (_FRESH * self.interval)))
 
 
+def note(sighted: dict[_Key, Sighted], key: _Key, minute: int, now: float, tally: Tally) -> None:
+    """Take in that a layer, or what else is the key, saw the edge in a minute."""
+    if (known := sighted.get(key)) is not None:
+        known.see(minute, now)
+        return
+    # Of an edge that is sampled one call in a hundred, the second sighting may be long in coming.
+    rarity = tally.calls / tally.sampled if tally.sampled > 0 else 1.0
+    interval = WINDOW_SECONDS * min(max(rarity, 1.0), _RAREST)
+    sighted[key] = Sighted(float(minute), min(now, float(minute + WINDOW_SECONDS)), interval)
+
+
 def confidence(parts: Mapping[Layer, Sighted], contradicted: bool, now: float) -> float:
     """0..1 that an edge is real now: each layer's word, faded by its silence; agreeing layers raise it.
 
@@ -74,6 +89,12 @@ def confidence(parts: Mapping[Layer, Sighted], contradicted: bool, now: float) -
             word *= detail.certainty * (_CONFLICT if contradicted and detail.certainty < _MERE_ESTIMATE else 1.0)
         doubt *= 1.0 - word
     return 1.0 - doubt
+
+
+def freshest(parts: Iterable[Sighted], now: float) -> str:
+    """The best any layer says: `fresh`, `fading` or `stale`."""
+    found = {part.freshness(now) for part in parts}
+    return next(word for word in ("fresh", "fading", "stale") if word in found)
 
 
 def worth_showing(parts: Mapping[Layer, Sighted], sure: float) -> bool:

@@ -69,7 +69,7 @@ def dependents(
 
     `hidden` walks over edges below the display threshold and over background services (scrapers, DNS) too.
     """
-    callers, callees = _filtered(graph, usable, hidden)
+    callers, callees = neighbours(graph, usable, hidden)
     return _reach(start, _Ground(callers, callees, graph.services, _avoided(graph, hidden)), depth, limit)
 
 
@@ -86,7 +86,7 @@ def dependencies(
 
     `hidden` walks over edges below the display threshold and over background services (scrapers, DNS) too.
     """
-    callers, callees = _filtered(graph, usable, hidden)
+    callers, callees = neighbours(graph, usable, hidden)
     return _reach(start, _Ground(callees, callers, graph.services, _avoided(graph, hidden)), depth, limit)
 
 
@@ -104,7 +104,7 @@ class _Ground:
     avoided: Collection[str]
 
 
-def _filtered(graph: LiveGraph, usable: EdgeFilter | None, hidden: bool) -> tuple[Neighbours, Neighbours]:
+def neighbours(graph: LiveGraph, usable: EdgeFilter | None, hidden: bool) -> tuple[Neighbours, Neighbours]:
     """(callers, callees) over the edges a walk may use."""
     everything = hidden or graph.all_shown
     callers: Neighbours = graph.callers if everything else graph.shown_callers
@@ -169,7 +169,7 @@ def paths(
     if caller == callee:
         return [(caller,)]
     found: list[tuple[str, ...]] = []
-    callers, callees = _filtered(graph, usable, hidden)
+    callers, callees = neighbours(graph, usable, hidden)
     avoided = set() if hidden else graph.background - {caller, callee}
     way = _Way(callees, callee, {callee: 0})
     frontier = {callee}

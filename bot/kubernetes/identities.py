@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from bot import names
 from bot.kubernetes import listening, naming
 from bot.kubernetes.labels import Pods, service_name
 from bot.kubernetes.objects import EndpointSlice, Node, Object, Pod, Service
@@ -223,6 +224,7 @@ class Identities:
             "start": start,
             "end": None,
             "kind": "service",
+            "workload": names.workload(named.workload, pod.metadata.namespace),
         }
         place = self._labels(named.namespace, named.environment)
         return {

@@ -22,12 +22,14 @@ from bot.telemetry.identities import Claim, canonical
 @dataclass(frozen=True, slots=True)
 class End:
     """One end. `node` is None where nobody vouches for the address; `between` where an intermediary holds it; `past` is the
-    intermediary the record names besides the end itself."""
+    intermediary the record names besides the end itself; `seen` its id, with its workload where that is known
+    (`names.on_workload`), "" for nobody."""
 
     node: Node | None
     between: bool = False
     kind: str = ""
     past: str = ""
+    seen: str = ""
 
 
 NOBODY = End(None)
@@ -62,8 +64,8 @@ class Ends:
         if claim is None:
             return NOBODY
         if claim.between and self._stays(claim.node.id):
-            return End(replace(claim.node, kind=Kind.GATEWAY))
-        return End(claim.node, claim.between, claim.kind)
+            return End(replace(claim.node, kind=Kind.GATEWAY), seen=claim.node.id)
+        return End(claim.node, claim.between, claim.kind, seen=names.on_workload(claim.node.id, claim.workload))
 
     def of(self, start: int, owners: dict[str, End], key: GroupKey, group: Group) -> tuple[End, End]:
         """(client, server)."""
@@ -78,7 +80,7 @@ class Ends:
             self._owner(start, owners, canonical(mark), group) if mark else NOBODY for mark in marks[:2]
         )
         if dialled.node is None and server.between:  # what a NAT gateway was asked for may be a host that nobody claims
-            dialled = End(outside(marks[1]))
+            dialled = _external(marks[1])
         return (
             _named(marks[2], client) or _better(client, dialler),
             _named(marks[3], server) or _better(server, dialled),
@@ -89,11 +91,14 @@ def _named(service: str, known: End) -> End | None:
     """An end the record names itself; an address that is an intermediary's is passed on the way to it."""
     if not service:
         return None
-    node = names.from_id(service)
+    identifier, workload = names.off_workload(service)
+    node = names.from_id(identifier)
     if node is None:
         return None
     past = known.node.id if known.node is not None and known.between else ""
-    return End(known.node if known.node is not None and known.node.id == node.id else node, past=past)
+    if known.node is not None and known.node.id == node.id:
+        return End(known.node, past=past, seen=names.on_workload(node.id, workload) if workload else known.seen)
+    return End(node, past=past, seen=names.on_workload(node.id, workload))
 
 
 def _better(wire: End, other: End) -> End:
@@ -103,10 +108,15 @@ def _better(wire: End, other: End) -> End:
     if wire.node is None:
         return other
     if wire.between and not other.between:
-        return End(other.node, kind=other.kind, past=wire.node.id)
+        return replace(other, past=wire.node.id)
     if other.between and not wire.between:
-        return End(wire.node, kind=wire.kind, past=other.node.id)
+        return replace(wire, past=other.node.id)
     return wire
+
+
+def _external(address: str) -> End:
+    node = outside(address)
+    return End(node, seen=node.id if node is not None else "")
 
 
 @lru_cache(maxsize=65_536)

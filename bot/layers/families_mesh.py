@@ -23,6 +23,8 @@ from bot.layers.family import (
     known,
     latencies,
     scraped,
+    scraped_workload,
+    workloads,
 )
 from bot.model import Node, Release
 from bot.telemetry.releases import release
@@ -30,12 +32,14 @@ from bot.telemetry.releases import release
 _ISTIO_LABELS = (
     "reporter", "source_canonical_service", "source_workload", "source_workload_namespace", "destination_canonical_service",
     "destination_workload", "destination_workload_namespace", "destination_service", "destination_service_name",
-    "destination_service_namespace", "request_protocol",
+    "destination_service_namespace", "source_cluster", "destination_cluster", "request_protocol",
 )  # fmt: skip
 _ISTIO_RESULT = ("response_code", "grpc_response_status")
 _ISTIO_RELEASE = (
     "source_canonical_revision", "source_version", "destination_canonical_revision", "destination_version",
 )  # fmt: skip
+# What Istio calls a cluster that nobody named (istio.io, installation options, `clusterName`).
+_NO_CLUSTER = "Kubernetes"
 _NOWHERE = frozenset(("PassthroughCluster", "BlackHoleCluster", "InboundPassthroughCluster"))
 
 
@@ -58,13 +62,20 @@ def _istio(labels: Labels) -> Reading | None:
     running = () if caller is None else _istio_release(caller, labels, "source")
     running += _istio_release(callee, labels, "destination") if workload else ()
     witness = f"istio {labels.get('reporter', '')}"
-    return Reading(caller, callee, witness, protocol, failed=failed, releases=running)
+    pair = workloads(_istio_workload(labels, "source"), _istio_workload(labels, "destination"))
+    return Reading(caller, callee, witness, protocol, failed=failed, releases=running, workloads=pair)
 
 
 def _istio_release(service: Node, labels: Labels, end: str) -> tuple[Release, ...]:
     """The release at one end: Istio's canonical revision is the workload's label `version`, or `latest` where it has none."""
     revision = known(labels.get(f"{end}_canonical_revision"))
     return release(service.id, "revision", revision) or release(service.id, "revision", labels.get(f"{end}_version"))
+
+
+def _istio_workload(labels: Labels, end: str) -> str:
+    name, cluster = known(labels.get(f"{end}_workload")), known(labels.get(f"{end}_cluster"))
+    namespace = known(labels.get(f"{end}_workload_namespace"))
+    return names.workload(name, namespace, "" if cluster == _NO_CLUSTER else cluster) if name else ""
 
 
 _WORKLOADS = ("deployment", "statefulset", "daemonset", "k8s_job", "cronjob")
@@ -77,15 +88,17 @@ _LINKERD_LABELS = (
 def _linkerd(labels: Labels) -> Reading | None:
     if labels.get("direction") != "outbound":  # inbound proxies count the same calls, without saying who made them
         return None
-    caller = names.service(first(labels, *_WORKLOADS), known(labels.get("namespace")))
-    workload = first(labels, *(f"dst_{kind}" for kind in _WORKLOADS), "dst_service")
-    if workload:
-        callee = names.service(workload, known(labels.get("dst_namespace")))
+    namespace, dst_namespace = known(labels.get("namespace")), known(labels.get("dst_namespace"))
+    name, workload = first(labels, *_WORKLOADS), first(labels, *(f"dst_{kind}" for kind in _WORKLOADS))
+    caller = names.service(name, namespace)
+    if called := workload or known(labels.get("dst_service")):
+        callee = names.service(called, dst_namespace)
     else:
         callee = names.from_host(known(labels.get("authority"))) or names.from_host(known(labels.get("target_addr")))
     if caller is None or callee is None:
         return None
-    return Reading(caller, callee, "linkerd", "http", failed=labels.get("classification") == "failure")
+    pair = workloads(names.workload(name, namespace), names.workload(workload, dst_namespace))
+    return Reading(caller, callee, "linkerd", "http", failed=labels.get("classification") == "failure", workloads=pair)
 
 
 _ENVOY_LABELS = (
@@ -109,7 +122,8 @@ def _envoy(labels: Labels) -> Reading | None:
     if caller is None or callee is None:
         return None
     code = first(labels, "envoy_response_code", "envoy_response_code_class")
-    return Reading(caller, callee, "envoy", "http", failed=code.startswith("5"))
+    pair = workloads(scraped_workload(labels), "")
+    return Reading(caller, callee, "envoy", "http", failed=code.startswith("5"), workloads=pair)
 
 
 _REQUESTS = (*_ISTIO_LABELS, *_ISTIO_RESULT, *_ISTIO_RELEASE)

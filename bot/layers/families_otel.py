@@ -27,7 +27,9 @@ from bot.layers.family import (
     known,
     latencies,
     scraped,
+    scraped_workload,
     timed,
+    workloads,
 )
 from bot.model import ENTRY, Kind, Node
 from bot.telemetry import releases
@@ -81,8 +83,8 @@ def _client(labels: Labels, callee: Node | None, protocol: str, endpoint: str, f
     caller = scraped(labels)
     if caller is None or callee is None:
         return None
-    running = releases.of_labels(caller.id, labels)
-    return Reading(caller, callee, "otel client", protocol, endpoint, failed, releases=running)
+    running, pair = releases.of_labels(caller.id, labels), workloads(scraped_workload(labels), "")
+    return Reading(caller, callee, "otel client", protocol, endpoint, failed, releases=running, workloads=pair)
 
 
 def _peer(labels: Labels) -> Node | None:

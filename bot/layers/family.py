@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bot import names
+from bot.edge_detail import WorkloadPair
 from bot.model import UNATTRIBUTED, Node, Release
 
 Labels = Mapping[str, str]
@@ -31,7 +32,8 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One series read. `caller` is None for a pseudo-caller, which `unknown` then names. `releases` are those its labels name."""
+    """One series read. `caller` is None for a pseudo-caller, which `unknown` then names. `releases` are those its labels name;
+    `workloads` is None where the series knows neither end's."""
 
     caller: Node | None
     callee: Node
@@ -41,6 +43,7 @@ class Reading:
     failed: bool = False
     unknown: str = UNATTRIBUTED
     releases: tuple[Release, ...] = ()
+    workloads: WorkloadPair | None = None
 
 
 Read = Callable[[Labels], Reading | None]
@@ -98,7 +101,8 @@ def is_grpc_fault(status: str) -> bool:
 
 SCRAPED_LABELS = (
     "service_name", "exported_job", "job", "app_kubernetes_io_name", "app", "service", "service_namespace", "namespace",
-    "deployment_environment_name", "deployment_environment",
+    "deployment_environment_name", "deployment_environment", "k8s_deployment_name", "k8s_statefulset_name", "k8s_daemonset_name",
+    "k8s_namespace_name", "k8s_cluster_name",
 )  # fmt: skip
 # What the usual scrape configurations call a job that is many services.
 _SHARED_JOBS = frozenset((
@@ -127,6 +131,18 @@ def scraped(labels: Labels) -> Node | None:
     if name.startswith("unknown_service"):  # the SDK's stand-in: programs that did not say who they are stay apart
         return None
     return names.service(name, namespace, environment(labels))
+
+
+def workloads(caller: str, callee: str) -> WorkloadPair | None:
+    """The pair, None where there is nothing in it."""
+    return (caller, callee) if caller or callee else None
+
+
+def scraped_workload(labels: Labels) -> str:
+    """The Kubernetes workload whose own metrics these are, where its resource says so."""
+    name = first(labels, "k8s_deployment_name", "k8s_statefulset_name", "k8s_daemonset_name")
+    namespace, cluster = known(labels.get("k8s_namespace_name")), known(labels.get("k8s_cluster_name"))
+    return names.workload(name, namespace, cluster) if name else ""
 
 
 def environment(labels: Labels) -> str:

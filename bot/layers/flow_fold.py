@@ -24,7 +24,7 @@ import duckdb
 
 from bot.errors import BadRequest, Overloaded
 from bot.model import WINDOW_SECONDS
-from bot.names import MAX_ID
+from bot.names import MAX_SEEN
 from bot.telemetry import flow_faults
 
 _LONGEST_LINE = 1_000_000  # each reading thread sets this much aside
@@ -212,7 +212,7 @@ class FlowFold:
             columns=_COLUMNS,
             limit=_LONGEST_LINE,
             address=flow_faults.MAX_ADDRESS,
-            service=MAX_ID,
+            service=MAX_SEEN,
             most=repr(flow_faults.MOST),
         )
         for name, value in (("$oldest", terms.oldest), ("$newest", terms.newest)):

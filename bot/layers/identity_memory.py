@@ -27,6 +27,7 @@ class _Document(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
     nodes: list[_NodeRow]
     claims: list[_ClaimRow]
     listeners: list[_ListenerRow]
+    workloads: dict[int, str] = {}  # by place in `claims`; not there in what older versions wrote
 
 
 class Unreadable(ValueError):
@@ -36,10 +37,12 @@ class Unreadable(ValueError):
 def dump(ownership: Ownership, listeners: Listeners) -> bytes:
     """Everything known now. In the thread of whoever changes these."""
     places: dict[Node, int] = {}
+    known = list(ownership.heard())
     claims: list[_ClaimRow] = [
         (claim.ip, places.setdefault(claim.node, len(places)), claim.kind, claim.start, claim.end, heard)
-        for claim, heard in ownership.heard()
+        for claim, heard in known
     ]
+    workloads = {at: claim.workload for at, (claim, _) in enumerate(known) if claim.workload}
     leads: list[_ListenerRow] = [
         (
             places.setdefault(one.intermediary, len(places)),
@@ -53,7 +56,7 @@ def dump(ownership: Ownership, listeners: Listeners) -> bytes:
         for one, heard in listeners.heard()
     ]
     nodes = [(node.id, node.kind.value, node.name, node.namespace, node.environment) for node in places]
-    return zlib.compress(msgspec.msgpack.encode(_Document(_VERSION, nodes, claims, leads)), 1)
+    return zlib.compress(msgspec.msgpack.encode(_Document(_VERSION, nodes, claims, leads, workloads)), 1)
 
 
 def restore(body: bytes, ownership: Ownership, listeners: Listeners) -> None:
@@ -62,7 +65,8 @@ def restore(body: bytes, ownership: Ownership, listeners: Listeners) -> None:
         document = msgspec.msgpack.decode(zlib.decompress(body), type=_Document)
         nodes = [Node(one, Kind(kind), name, space, where) for one, kind, name, space, where in document.nodes]
         claims = [
-            (Claim(ip, nodes[at], kind, start, end), heard) for ip, at, kind, start, end, heard in document.claims
+            (Claim(ip, nodes[at], kind, start, end, document.workloads.get(place, "")), heard)
+            for place, (ip, at, kind, start, end, heard) in enumerate(document.claims)
         ]
         leads = [
             (Listener(nodes[at], ip, port, frozenset(map(tuple, targets)), start, end), heard)  # type: ignore[arg-type]

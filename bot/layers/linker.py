@@ -22,6 +22,7 @@ from __future__ import annotations
 
 from bot.layers.tangle import untangle
 from bot.model import ENTRY, UNATTRIBUTED, WINDOW_SECONDS
+from bot.names import off_workload
 from bot.telemetry.spans import (
     BY_ID,
     CLIENT,
@@ -42,7 +43,8 @@ from bot.telemetry.spans import (
 )
 
 Link = tuple[str, str, int, bool, int, float]
-"""(caller, callee, start of the reporting span's window in epoch s, failed, duration in ns (0: not known), weight)."""
+"""(caller, callee, start of the reporting span's window in epoch s, failed, duration in ns (0: not known), weight). The two ends
+are as spans report them: with their workloads where these are known (`names.on_workload`)."""
 
 _WINDOW_NS = WINDOW_SECONDS * 1_000_000_000
 _NO_PARENT = (b"", NO_SPAN)
@@ -110,7 +112,9 @@ def _link_clients(clients: list[_Client], reported: set[SpanKey], links: list[Li
         if caller is not None and (name := caller[SERVICE]) is not None:
             if service is None:
                 service = name
-            elif service != name:  # whether that call failed, and how long it took, nobody knows
+            elif service != name and _elsewhere(
+                service, name
+            ):  # whether that call failed, and how long it took, nobody knows
                 links.append((name, service, minute, False, 0, weight))
             if caller[KIND] == CLIENT and caller_key == parent and joined == BY_ID:
                 failed = failed or caller[FAILED]
@@ -124,11 +128,15 @@ def _report_outer(clients: list[_Client], reported: set[SpanKey]) -> None:
     for key, span, above, caller in clients:
         if key not in outer or caller is None:
             continue
-        elsewhere = span[SERVICE] is not None and caller[SERVICE] is not None and span[SERVICE] != caller[SERVICE]
-        if span[PEER] is not None or elsewhere or key in reported:
+        if span[PEER] is not None or _elsewhere(span[SERVICE], caller[SERVICE]) or key in reported:
             while above is not None and above not in reported:
                 reported.add(above)
                 above = outer.get(above)
+
+
+def _elsewhere(service: str | None, caller: str | None) -> bool:
+    """Whether two reporters are two services; two workloads of one are not."""
+    return service is not None and caller is not None and off_workload(service)[0] != off_workload(caller)[0]
 
 
 def _climb(spans: TraceSpans, key: SpanKey, callers: dict[SpanKey, SpanKey]) -> SpanKey:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import inf
 
+from bot.edge_detail import EdgeDetail
 from bot.layers import identity_memory
 from bot.layers.crossings import Crossings, unknown_caller
 from bot.layers.ends import MIXED, End, Ends, outside
@@ -24,7 +25,8 @@ from bot.layers.flow_minute import Group, GroupKey, Minute
 from bot.layers.listeners import Listeners
 from bot.layers.ownership import Ownership
 from bot.layers.windows import minute_of
-from bot.model import ENTRY, UNATTRIBUTED, WINDOW_SECONDS, EdgeDetail, EdgeKey, Layer, LayerDelta, Node, Tally
+from bot.layers.workloads import tell_apart
+from bot.model import ENTRY, UNATTRIBUTED, WINDOW_SECONDS, EdgeKey, Layer, LayerDelta, Node, Tally
 from bot.names import Background
 from bot.telemetry.identities import Claim, IdentityBatch
 
@@ -147,6 +149,7 @@ class NetworkLayer:
                 known.expire(now - self._limits.max_age - self._limits.grace)
             self._expired = now
         delta, self._delta = self._delta, LayerDelta(Layer.NETWORK)
+        tell_apart(delta, self._described)
         delta.windows = {start: edges for start, edges in delta.windows.items() if edges}
         return delta
 
@@ -217,7 +220,7 @@ class NetworkLayer:
             if key in minute.crossing:
                 minute.crossing.discard(key)
                 minute.rejoin = True
-            caller = client.node.id if client.node is not None else unknown_caller(key[1])
+            caller = client.seen or unknown_caller(key[1])
             callee = server.node if server.node is not None else outside(key[2])
             if (caller == UNATTRIBUTED or callee is None) and group.heard >= patient:
                 minute.waiting.add(key)
@@ -227,13 +230,13 @@ class NetworkLayer:
             if callee is None:
                 _say(edges, group, None)
                 continue
-            edge = (caller, callee.id)
+            edge = (caller, server.seen or callee.id)
             if group.said is None or group.said[0] != edge:
-                self._note_direct(key, group, client, server, (edge, callee))
+                self._note_direct(key, group, client, server, callee)
             _say(edges, group, edge)
 
-    def _note_direct(self, key: GroupKey, group: Group, client: End, server: End, found: tuple[EdgeKey, Node]) -> None:
-        edge, callee = found
+    def _note_direct(self, key: GroupKey, group: Group, client: End, server: End, callee: Node) -> None:
+        edge = (client.node.id if client.node is not None else unknown_caller(key[1]), callee.id)
         known = self._described.get(edge)
         past = tuple([one for one in (client.past, server.past) if one]) if key[4] is not None else ()
         protocol = _protocol(group.side // 10, key[3])

@@ -84,7 +84,7 @@ class Ownership:
         ranges = self._ranges.get(claim.ip, [])
         at = bisect_right(ranges, claim.start, key=_start)
         before = ranges[at - 1] if at else None
-        if before is not None and before.claim.node == claim.node and before.claim.kind == claim.kind:
+        if before is not None and _same_owner(before.claim, claim):
             if before.until is None or claim.start <= before.until:
                 self._extend(ranges, at - 1, claim, now)
                 return True
@@ -119,6 +119,9 @@ class Ownership:
 
     def _extend(self, ranges: list[_Range], index: int, claim: Claim, now: float) -> None:
         known = ranges[index]
+        if claim.workload and not known.claim.workload:  # the same owner, better known
+            known.claim = replace(known.claim, workload=claim.workload)
+            self._change(claim.ip, known.claim.start)
         if known.heard + self._ttl < now and known.until is None:  # it had lapsed, and what came since was nobody's
             self._change(claim.ip, known.heard)
         if claim.start > known.claim.start and claim.start not in known.again:
@@ -209,7 +212,7 @@ class Ownership:
         """The same, each with when it was last vouched for (epoch s)."""
         for ranges in self._ranges.values():
             for one in ranges:
-                yield Claim(one.claim.ip, one.claim.node, one.claim.kind, one.claim.start, one.until), one.heard
+                yield replace(one.claim, end=one.until), one.heard
 
     def expire(self, before: float) -> None:
         """Forget ranges that were over by `before`, by their own end, a successor or a long silence."""
@@ -235,6 +238,12 @@ class Ownership:
                 kept.append(one)
             closed, since = one.claim.start, max(since, reach, one.heard + QUIET)
         return kept[::-1]
+
+
+def _same_owner(one: Claim, other: Claim) -> bool:
+    """Who does not name a workload speaks of whichever it is."""
+    workloads = {one.workload, other.workload} - {""}
+    return one.node == other.node and one.kind == other.kind and len(workloads) <= 1
 
 
 def _start(one: _Range) -> float:

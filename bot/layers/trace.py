@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from itertools import islice
 
 from bot.layers.linker import Link, link
+from bot.layers.workloads import tell_apart
 from bot.model import LATENCY_BUCKETS, Layer, LayerDelta, Node, Tally
 from bot.telemetry.spans import SpanBatch, TraceSpans, put_beside
 
@@ -197,6 +198,7 @@ class TraceLayer:
 
     def _take_delta(self) -> LayerDelta:
         delta, self._delta = self._delta, LayerDelta(Layer.TRACE)
+        tell_apart(delta)
         for minute, edges in list(delta.windows.items()):
             for edge, tally in list(edges.items()):
                 if not tally.sampled and _is_zero(tally):  # given and taken back since the last call

@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 
+from bot.edge_detail import MAX_ENDPOINTS, EdgeDetail
 from bot.layers.family import Family, Reading, Role
 from bot.layers.histogram import rebinned
 from bot.layers.windows import minute_of
-from bot.model import MAX_ENDPOINTS, WINDOW_SECONDS, EdgeDetail, EdgeKey, LayerDelta, Tally
+from bot.model import WINDOW_SECONDS, EdgeKey, LayerDelta, Tally
 
 _AS_GOOD = 1.02
 """Witnesses that differ by so little agree, and the one believed so far stays: they are never asked at the same moment."""
@@ -77,6 +78,10 @@ class _Account:
         self.detail = EdgeDetail()
         self.since, self.until = since, until
 
+    @property
+    def tells(self) -> bool:
+        return bool(self.detail.protocols or self.detail.endpoints or self.detail.workloads)
+
     def watched(self, since: float, until: float) -> None:
         if since > self.until + WINDOW_SECONDS or until < self.since - WINDOW_SECONDS:
             self.since, self.until = since, until
@@ -99,13 +104,33 @@ class _Account:
 class _Book:
     """All witnesses of one edge, the believed one, and what went out of its word so far."""
 
-    __slots__ = ("accounts", "believed", "dirty", "said")
+    __slots__ = ("accounts", "believed", "dirty", "placed", "said")
 
     def __init__(self) -> None:
         self.accounts: dict[str, _Account] = {}
         self.believed = ""
+        self.placed = ""
         self.dirty: set[int] = set()
         self.said: dict[int, Tally] = {}
+
+    def details(self) -> EdgeDetail | None:
+        """What is known of the edge besides counts since the last call: the believed witness's word, but of workloads that of
+        one who knows both ends', and always the same one, so that no call counts twice."""
+        told = {name: account.detail for name, account in self.accounts.items() if account.tells}
+        for name in told:
+            self.accounts[name].detail = EdgeDetail()
+        knowing = sorted(name for name, detail in told.items() if any(all(pair) for pair in detail.workloads))
+        if self.believed in knowing:
+            self.placed = self.believed
+        elif knowing and self.placed not in self.accounts:
+            self.placed = knowing[0]
+        found, placed = told.get(self.believed), told.get(self.placed)
+        if placed is not None and placed is not found:
+            found = found or EdgeDetail()
+            found.workloads = placed.workloads
+        elif placed is None and self.placed in self.accounts and found is not None:
+            found.workloads = {}
+        return found
 
     def look_again(self, since: float, minute: int) -> None:
         """Minutes somebody else told may be the believed witness's to tell, now that it is known to have watched them."""
@@ -182,6 +207,8 @@ class Witnesses:
             account.detail.protocols.add(reading.protocol)
         if reading.endpoint and family.role is Role.CALLS:
             account.detail.add(EdgeDetail(endpoints={reading.endpoint: increase}))
+        if reading.workloads is not None and family.role is Role.CALLS:
+            account.detail.count_workloads(reading.workloads, increase, minute)
         book.dirty.add(minute)
         self._dirty.add(edge)
 
@@ -212,11 +239,8 @@ class Witnesses:
                 continue
             for minute, difference in book.news():
                 delta.windows.setdefault(minute, {}).setdefault(edge, Tally()).add(difference)
-            for name, account in book.accounts.items():
-                if name == book.believed and (account.detail.protocols or account.detail.endpoints):
-                    delta.details.setdefault(edge, EdgeDetail()).add(account.detail)
-                if account.detail.protocols or account.detail.endpoints:
-                    account.detail = EdgeDetail()
+            if (detail := book.details()) is not None:
+                delta.details.setdefault(edge, EdgeDetail()).add(detail)
 
     def close(self, before: float) -> None:
         """Let minutes go that ended before `before` (epoch s)."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bot.model import EdgeDetail
+from bot.edge_detail import EdgeDetail
 
 
 def to_json(detail: EdgeDetail | None) -> dict[str, Any]:
@@ -17,6 +17,7 @@ def to_json(detail: EdgeDetail | None) -> dict[str, Any]:
         "via": sorted(list(route) for route in detail.via),
         "certainty": detail.certainty,
         "how": detail.how,
+        "workloads": sorted([*pair, calls, last] for pair, (calls, last) in detail.workloads.items()),
     }
 
 
@@ -30,4 +31,5 @@ def from_json(stored: dict[str, Any]) -> EdgeDetail | None:
         {tuple(route) for route in stored.get("via", ())},
         stored.get("certainty", 1.0),
         stored.get("how", ""),
+        {(caller, callee): (calls, last) for caller, callee, calls, last in stored.get("workloads", ())},
     )

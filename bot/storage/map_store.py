@@ -17,7 +17,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.counts import tally_of
-from bot.model import EdgeDetail, EdgeKey, Kind, Layer, Node, Tally
+from bot.edge_detail import EdgeDetail
+from bot.model import EdgeKey, Kind, Layer, Node, Tally
 from bot.storage.additions import add_counts
 from bot.storage.blocks import MINUTE
 from bot.storage.database import Database

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from bot.names import MAX_ID
+from bot.names import MAX_SEEN
 
 MAX_ERRORS = 100
 MAX_ADDRESS = 64
@@ -26,7 +26,7 @@ PORTLESS = "proto is not tcp, udp or sctp"
 NEGATIVE = "bytes or packets is negative or beyond all measure"
 BAD_CLIENT = "client is not src, dst or null"
 BACKWARDS = "end is before start"
-TOO_LONG = f"an address of more than {MAX_ADDRESS} characters, or a service id of more than {MAX_ID}"
+TOO_LONG = f"an address of more than {MAX_ADDRESS} characters, or a service id of more than {MAX_SEEN}"
 
 _ADDRESSES = ("src_ip", "dst_ip", "orig_src_ip", "orig_dst_ip")
 _SERVICES = ("src_service", "dst_service")
@@ -85,7 +85,7 @@ def _later_fault(record: Mapping[str, Any], start: float) -> str:
 
 def _too_long(record: Mapping[str, Any]) -> bool:
     texts = {key: record.get(key) for key in (*_ADDRESSES, *_SERVICES)}
-    longest = {key: MAX_ID if key in _SERVICES else MAX_ADDRESS for key in texts}
+    longest = {key: MAX_SEEN if key in _SERVICES else MAX_ADDRESS for key in texts}
     return any(isinstance(text, str) and len(text) > longest[key] for key, text in texts.items())
 
 

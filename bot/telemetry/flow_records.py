@@ -72,8 +72,9 @@ class FlowRecord(msgspec.Struct, omit_defaults=True, gc=False):
     """One flow as one observer saw it, in one direction. Times in epoch seconds; `bytes` and `packets` scaled by sampling.
 
     `src` and `dst` are the ends as the observer saw them; `client` says which of them opened the connection. `orig_*` is who
-    dialled or what was dialled before translation, where it differs. The services are full ids made by `bot.names`.
-    `reporter` says at which end the observer stood: both ends may report one flow, which must not count twice.
+    dialled or what was dialled before translation, where it differs. The services are full ids made by `bot.names`, with their
+    workloads where they are known (`names.on_workload`). `reporter` says at which end the observer stood: both ends may report
+    one flow, which must not count twice.
     """
 
     start: float

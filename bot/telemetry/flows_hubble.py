@@ -9,10 +9,11 @@ Who called: `is_reply` is conntrack's word; null says that conntrack was not ask
 `traffic_direction` is the connection's and not the packet's (cilium, threefour parser, `decodeTrafficDirection`): INGRESS was
 seen at the server's end whichever way the packet went.
 
-Who it is: a pod's workload. Health checks and the API server have identities of their own. Nodes (`host`, `remote-node`) and
-Cilium's `ingress` are left to their addresses: an address can be claimed as an intermediary's, a name cannot be seen through.
-So is a Service that was dialled: its pod is in the event that follows. An end outside the cluster has the DNS name it was
-looked up by, unless several names share the address and nobody knows which one was meant.
+Who it is: a pod's workload, which also goes with the id (`names.on_workload`): an alias may fold several into one service. Health
+checks and the API server have identities of their own. Nodes (`host`, `remote-node`) and Cilium's `ingress` are left to their
+addresses: an address can be claimed as an intermediary's, a name cannot be seen through. So is a Service that was dialled: its pod
+is in the event that follows. An end outside the cluster has the DNS name it was looked up by, unless several names share the
+address and nobody knows which one was meant.
 """
 
 from __future__ import annotations
@@ -109,6 +110,7 @@ class _Workload(msgspec.Struct, gc=False):
 class _End(msgspec.Struct, gc=False):
     namespace: str = ""
     pod_name: str = ""
+    cluster_name: str = ""
     labels: list[str] | None = None
     workloads: list[_Workload] | None = None
 
@@ -132,7 +134,9 @@ class _Ends(dict[bytes, tuple[str | None, bool]]):
         workload = next((one.name for one in end.workloads or () if one.name), "")
         name = workload or names.workload_of_pod(end.pod_name)
         if name:
-            return self._id(name, end.namespace), False
+            found = self._id(name, end.namespace)
+            on = names.workload(workload, end.namespace, end.cluster_name) if workload else ""
+            return names.on_workload(found, on) if found is not None else None, False
         labels = end.labels or []
         for label, reserved in _RESERVED.items():
             if label in labels:
@@ -144,7 +148,7 @@ class _Ends(dict[bytes, tuple[str | None, bool]]):
         return node.id if node is not None else None
 
     def of(self, sent: msgspec.Raw | UnsetType, known_as: list[str] | None) -> str | None:
-        """The service id of an end; None where only its address can tell."""
+        """The service id of an end, with its workload; None where only its address can tell."""
         if isinstance(sent, UnsetType):
             return None
         service, outside = self[bytes(sent)]

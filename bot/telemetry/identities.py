@@ -1,6 +1,6 @@
 """Identity and listener records (our own NDJSON): bytes -> who owned which address when, and where listeners lead.
 
-Comes in: one JSON object a line, `{"ip","service","start","end"|null,"kind","namespace"?,"environment"?}` or
+Comes in: one JSON object a line, `{"ip","service","start","end"|null,"kind","namespace"?,"environment"?,"workload"?}` or
 `{"intermediary","ip","port","targets":[{"ip","port"}…],"start","end"|null,"namespace"?,"environment"?}`. Goes out:
 `Claim`s and `Listener`s. What is lost: a line that cannot be used costs only itself and is listed with its reason.
 """
@@ -28,13 +28,15 @@ _AHEAD = 300.0
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """`node` owned `ip` from `start` until `end` (epoch s; None: still does)."""
+    """`node` owned `ip` from `start` until `end` (epoch s; None: still does); `workload`, `name[.namespace][@cluster]`, is the
+    one of its workloads that did, "" where nobody said."""
 
     ip: str
     node: Node
     kind: str
     start: float
     end: float | None = None
+    workload: str = ""
 
     @property
     def between(self) -> bool:
@@ -83,7 +85,11 @@ def _claim(record: Mapping[str, Any], now: float) -> Claim:
     if not isinstance(kind, str) or kind not in KINDS:
         raise Unusable(f"kind {str(kind)[:40]!r}: want one of {', '.join(sorted(KINDS))}")
     node = _node(record, "service", _NODE_KINDS.get(kind, Kind.SERVICE))
-    return Claim(_address(record.get("ip")), node, kind, *_span(record, now))
+    workload = record.get("workload") or ""
+    if not isinstance(workload, str):
+        raise Unusable("workload has to be a string")
+    name, _, cluster = workload.partition("@")
+    return Claim(_address(record.get("ip")), node, kind, *_span(record, now), names.workload(name, "", cluster))
 
 
 def _listener(record: Mapping[str, Any], now: float) -> Listener:

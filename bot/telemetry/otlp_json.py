@@ -12,6 +12,7 @@ from binascii import unhexlify
 import msgspec
 
 from bot.errors import BadRequest
+from bot.names import on_workload
 from bot.telemetry import releases, semconv
 from bot.telemetry.sampling import weight
 from bot.telemetry.spans import (
@@ -90,9 +91,11 @@ def decode_json(body: bytes, now: float, oldest: float | None = MAX_AGE) -> Span
     for resource_spans in request.resourceSpans or ():
         resource = resource_spans.resource
         attributes = resource.attributes if resource else None
-        node, environment = semconv.reporter(_plain(attributes))
-        service = batch.mention(node)
-        running = releases.of_resource(service, _with_image_tags(attributes)) if service else ()
+        plain = _plain(attributes)
+        node, environment = semconv.reporter(plain)
+        known = batch.mention(node)
+        service = on_workload(known, semconv.workload(plain)) if known else None
+        running = releases.of_resource(known, _with_image_tags(attributes)) if known else ()
         for scope_spans in resource_spans.scopeSpans or ():
             for span in scope_spans.spans or ():
                 _add(span, service, environment, batch, clock)

@@ -18,6 +18,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from bot.errors import BadRequest
 from bot.model import Node, Release
+from bot.names import on_workload
 from bot.telemetry import releases, semconv
 from bot.telemetry.otlp_schema import Request
 from bot.telemetry.sampling import weight
@@ -60,10 +61,10 @@ def decode_protobuf(body: bytes, now: float, oldest: float | None = MAX_AGE) -> 
     try:
         for resource_spans in Request.FromString(body).resource_spans:
             resource = resource_spans.resource
-            node, environment, running = (_reported if len(resource) <= _CACHED_RESOURCE else _reported.__wrapped__)(
-                resource
-            )
-            reporter = _Reporter(batch.mention(node), environment, peers.setdefault(environment, {}))
+            known = _reported if len(resource) <= _CACHED_RESOURCE else _reported.__wrapped__
+            node, environment, reported, running = known(resource)
+            batch.mention(node)
+            reporter = _Reporter(reported, environment, peers.setdefault(environment, {}))
             for scope_spans in resource_spans.scope_spans:
                 spans = scope_spans.spans
                 _add_spans(spans, reporter, batch, clock)
@@ -158,16 +159,18 @@ def _named(kind: int, pairs: _Pairs, environment: str) -> tuple[int, Node | None
 
 
 @lru_cache(maxsize=4_096)
-def _reported(resource: bytes) -> tuple[Node | None, str, tuple[Release, ...]]:
+def _reported(resource: bytes) -> tuple[Node | None, str, str | None, tuple[Release, ...]]:
+    """(node, environment, what its spans report themselves as, what it runs)."""
     pairs = Resource.FromString(resource).attributes
     attributes = {pair.key: pair.value.string_value for pair in pairs}
     node, environment = semconv.reporter(attributes)
     if node is None:
-        return node, environment, ()
+        return node, environment, None, ()
+    reported = on_workload(node.id, semconv.workload(attributes))
     for pair in pairs:
         if pair.key == releases.IMAGE_TAGS and pair.value.array_value.values:
             attributes[pair.key] = pair.value.array_value.values[0].string_value
-    return node, environment, releases.of_resource(node.id, attributes)
+    return node, environment, reported, releases.of_resource(node.id, attributes)
 
 
 def _plain(value: bytes) -> str | bool:

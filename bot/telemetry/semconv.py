@@ -71,6 +71,18 @@ def reporter(attributes: Attributes) -> tuple[Node | None, str]:
     return names.service(name, _text(attributes, "service.namespace"), environment), environment
 
 
+_WORKLOADS = ("k8s.deployment.name", "k8s.statefulset.name", "k8s.daemonset.name", "k8s.cronjob.name")
+
+
+def workload(attributes: Attributes) -> str:
+    """The Kubernetes workload a resource runs in, `name[.namespace][@cluster]`; "" where it does not say (semconv, k8s
+    resources). A Job that no CronJob made is a workload of its own every time, so it is none here."""
+    name = _text(attributes, *_WORKLOADS)
+    if not name:
+        return ""
+    return names.workload(name, _text(attributes, "k8s.namespace.name"), _text(attributes, "k8s.cluster.name"))
+
+
 def peer(kind: int, attributes: Attributes, environment: str) -> tuple[int, Node | None]:
     """What the span is (its kind, put right for messaging) and the other end as this span names it, None if it does not.
 

@@ -31,7 +31,8 @@ SpanTuple = tuple[Hashable, int, str | None, str | None, bool, int, int, float, 
 
 PARENT    parent id, b"" for none
 KIND      LOCAL, SERVER, CLIENT, PRODUCER or CONSUMER
-SERVICE   id of the service that reports it, None where it does not say
+SERVICE   id of the service that reports it, with its workload where that is known (`names.on_workload`); None where it
+          does not say
 PEER      id of the other end as this span names it, None where it does not
 FAILED    whether it ended in an error
 START     epoch nanoseconds

@@ -9,8 +9,8 @@ from typing import Any
 
 from aiohttp import web
 
-from bot.enrich import answers
-from bot.enrich.answers import Query
+from bot.enrich import answers, workload_answers
+from bot.enrich.answers import WORKLOAD, Query
 from bot.enrich.cause_answer import causes
 from bot.enrich.causes.ranking import rank
 from bot.enrich.changes_between import EdgeChange
@@ -66,7 +66,10 @@ class Api:
     async def service(self, request: web.Request) -> web.Response:
         """One service with its edges."""
         _, query, view, now = await self._asked(request, "service")
-        return await self._made(view, lambda: answers.service(view, _id(view, request.match_info["id"]), now, query))
+        name = request.match_info["id"]
+        if query.level == WORKLOAD:
+            return await self._made(view, lambda: workload_answers.service(view, name, now, query))
+        return await self._made(view, lambda: answers.service(view, _id(view, name), now, query))
 
     async def owner(self, request: web.Request) -> web.Response:
         """Who owns it, on the map or only in the catalogue."""
@@ -76,8 +79,11 @@ class Api:
     async def dependents(self, request: web.Request) -> web.Response:
         """Who needs it: the blast radius, ranked."""
         given, query, view, now = await self._asked(request, "dependents")
-        others = [_id(view, one) for one in _listed(given, "service")]
-        identifier = _id(view, request.match_info["id"])
+        name, together = request.match_info["id"], _listed(given, "service")
+        if query.level == WORKLOAD:
+            return await self._made(view, lambda: workload_answers.dependents(view, name, now, query, together))
+        others = [_id(view, one) for one in together]
+        identifier = _id(view, name)
         return await self._made(view, lambda: answers.dependents(view, identifier, now, query, others))
 
     async def causes(self, request: web.Request) -> web.Response:
@@ -90,9 +96,10 @@ class Api:
     async def dependencies(self, request: web.Request) -> web.Response:
         """What it needs."""
         _, query, view, now = await self._asked(request, "dependencies")
-        return await self._made(
-            view, lambda: answers.dependencies_of(view, _id(view, request.match_info["id"]), now, query)
-        )
+        name = request.match_info["id"]
+        if query.level == WORKLOAD:
+            return await self._made(view, lambda: workload_answers.dependencies_of(view, name, now, query))
+        return await self._made(view, lambda: answers.dependencies_of(view, _id(view, name), now, query))
 
     async def path(self, request: web.Request) -> web.Response:
         """Call paths between two services, named `from` and `to` (or `caller` and `callee`)."""
@@ -105,8 +112,11 @@ class Api:
     async def graph(self, request: web.Request) -> web.Response:
         """The map, or what is around some services."""
         given, query, view, now = await self._asked(request, "graph")
-        around = [_id(view, one) for one in _listed(given, "service")]
-        return await self._made(view, lambda: graph(view, now, query, around, given.get("direction", "both")))
+        named, direction = _listed(given, "service"), given.get("direction", "both")
+        if query.level == WORKLOAD:
+            return await self._made(view, lambda: workload_answers.graph(view, now, query, named, direction))
+        around = [_id(view, one) for one in named]
+        return await self._made(view, lambda: graph(view, now, query, around, direction))
 
     async def coverage(self, request: web.Request) -> web.Response:
         """How complete the map is."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot import moments
-from bot.enrich.answers import MAX_LIMIT, Query
+from bot.enrich.answers import APPLICATION, LEVELS, MAX_LIMIT, Query
 from bot.enrich.graph_answer import DIRECTIONS
 from bot.errors import BadRequest
 from bot.model import Layer
@@ -48,6 +48,8 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter("from", "start of a range, as `at`", _TEXT),
         Parameter("to", "end of a range, as `at`", _TEXT),
         Parameter("service", "services, comma-separated, by id or name; of `dependents`: others that fail with it", _TEXT),
+        Parameter("level", "services as they name themselves, or the workloads they run on where a source knows them", {
+            "type": "string", "enum": list(LEVELS), "default": APPLICATION}),
         Parameter("direction", "which way from `service`", {"type": "string", "enum": list(DIRECTIONS)}),
         Parameter("caller", "the service a path begins at; also `from`", _TEXT),
         Parameter("callee", "the service a path ends at; also `to`", _TEXT),
@@ -97,6 +99,7 @@ def query(given: Mapping[str, str]) -> Query:
         environment=given.get("environment", ""),
         min_confidence=_number(given, "min_confidence"),
         hidden=hidden in _TRUE,
+        level=given.get("level") or APPLICATION,
     )
 
 

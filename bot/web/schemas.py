@@ -53,6 +53,11 @@ _CHANGE_EVENT = _object({
     "at": _MOMENT, "service": _TEXT, "kind": {"enum": ["deploy", "config", "flag", "scale", "other"]}, "title": _TEXT,
     "link": _TEXT, "author": _TEXT, "source": _TEXT, "id": _TEXT,
 })  # fmt: skip
+# Of answers at the level of workloads.
+_EDGES = _many({"anyOf": [_ref("Edge"), _ref("WorkloadEdge")]})
+_ON_WORKLOAD: dict[str, Schema] = {"level": _TEXT, "application": _TEXT, "workload": _TEXT}
+_UNKNOWN: dict[str, Schema] = {
+    "unknown": _many(_object({"caller": _TEXT, "callee": _TEXT})), "unknown_total": _INTEGER}  # fmt: skip
 
 SCHEMAS: dict[str, Schema] = {
     "Document": {"type": "object"},
@@ -78,6 +83,11 @@ SCHEMAS: dict[str, Schema] = {
         "confidence_reasons": _many(_TEXT), "freshness": {"enum": ["fresh", "fading", "stale"]}, "estimated": _TRUTH,
         "via": _many(_many(_TEXT)), "first_seen": _MOMENT, "last_seen": _MOMENT,
     }),
+    "WorkloadEdge": _object({
+        "caller": _TEXT, "callee": _TEXT, "caller_application": _TEXT, "callee_application": _TEXT,
+        "calls": {"type": "object", "additionalProperties": _NUMBER}, "confidence": _SHARE,
+        "freshness": {"enum": ["fresh", "fading", "stale"]}, "last_seen": _MOMENT,
+    }),
     "Service": _object({
         "id": _TEXT, "name": _TEXT, "namespace": _TEXT, "environment": _TEXT,
         "kind": {"enum": ["database", "queue", "cache", "gateway", "service", "external"]}, "state": {"enum": ["ok", "failing"]},
@@ -85,14 +95,14 @@ SCHEMAS: dict[str, Schema] = {
     }),
     "ServiceList": _list(_ref("Service"), total=_INTEGER),
     "ServiceDetail": {"allOf": [_ref("Service"), _object({
-        "callers": _many(_ref("Edge")), "callees": _many(_ref("Edge")), "callers_total": _INTEGER, "callees_total": _INTEGER,
-        "rates": {"type": "object"}, "changes": _many(_ref("ChangeAround")), **_ABOUT, **_FRAME})]},
+        "callers": _EDGES, "callees": _EDGES, "callers_total": _INTEGER, "callees_total": _INTEGER, **_ABOUT, **_FRAME,
+    }, {"rates": {"type": "object"}, "changes": _many(_ref("ChangeAround")), "workloads": _many(_TEXT), **_ON_WORKLOAD, **_UNKNOWN})]},
     "Ownership": _object({"id": _TEXT, "on_map": _TRUTH, **_ABOUT, **_FRAME}),
     "DependentList": _list(_object({
-        "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "share": _MAYBE_NUMBER, "state": {"enum": ["hit", "at_risk"]},
+        "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "state": {"enum": ["hit", "at_risk"]},
         "tier": _TEXT, "domain": _TEXT, "owner": _OWNER, "asynchronous": _TRUTH, "entry_point": _TRUTH,
-    }), id=_TEXT, hit=_INTEGER, at_risk=_INTEGER, truncated=_TRUTH, total=_INTEGER, owners=_many(_object({
-        "owner": _OWNER, "services": _INTEGER})), **{"with": _many(_TEXT)}),
+    }, {"share": _MAYBE_NUMBER, **_ON_WORKLOAD}), id=_TEXT, hit=_INTEGER, at_risk=_INTEGER, truncated=_TRUTH, total=_INTEGER,
+        owners=_many(_object({"owner": _OWNER, "services": _INTEGER})), **{"with": _many(_TEXT)}),
     "CauseList": _list(_object({"id": _TEXT, "p": _SHARE, "evidence": _many(_TEXT)}), id=_TEXT, at=_MOMENT, total=_INTEGER,
         named=_MAYBE_TEXT, why_none=_TEXT, ruled_out=_many(_TEXT), unknown=_many(_TEXT),
         changes=_many(_ref("ChangeAround"))),
@@ -100,7 +110,7 @@ SCHEMAS: dict[str, Schema] = {
         "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "state": {"enum": ["ok", "failing"]}, "kind": _TEXT,
     }), id=_TEXT, truncated=_TRUTH, total=_INTEGER),
     "PathList": _list(_object({"path": _many(_TEXT), "hops": _INTEGER, "edges": _many(_ref("Edge"))}), **{"from": _TEXT, "to": _TEXT}),
-    "Graph": _object({"nodes": _many(_ref("Service")), "edges": _many(_ref("Edge")), **_PAGE}),
+    "Graph": _object({"nodes": _many(_ref("Service")), "edges": _EDGES, **_PAGE}, {"level": _TEXT, **_UNKNOWN}),
     "ChangeList": _list(_object({
         "caller": _TEXT, "callee": _TEXT, "layer": {"enum": ["network", "ipc", "trace", None]},
         "kind": {"enum": ["new", "gone", "changed"]}, "what": _many(_TEXT), "before": _NUMBERS, "after": _NUMBERS,

@@ -119,6 +119,26 @@ def test_settings_in_the_values_are_settings_of_the_program_and_no_secrets() -> 
     assert not [name for name in settings if re.search("TOKEN|SECRET|DATABASE", name)]
 
 
+def test_every_variable_the_pod_is_given_is_one_the_program_reads() -> None:
+    container = deployment().partition("env:")[2].partition("envFrom:")[0]
+    given = set(re.findall(r"- name: ([A-Z_]+)$", container, re.MULTILINE))
+    written = (CHART / "values.yaml").read_text(encoding="utf-8")
+    told = set(re.findall(r"^#   ([A-Z_]+)  ", written, re.MULTILINE))
+
+    assert {"TOPOLOGY_BOT_LISTEN", "DATABASE_URL", "TOPOLOGY_BOT_CATALOG"} <= given
+    assert {"TOPOLOGY_BOT_CATALOG", "TOPOLOGY_BOT_BACKSTAGE_URL"} <= told
+    assert given | told <= config.ENVIRONMENT_NAMES
+
+
+def test_any_setting_can_be_named_in_the_values_and_what_it_needs_be_mounted() -> None:
+    container = deployment()
+
+    assert re.search(r"range \$name, \$value := \.Values\.settings \}\}\s+- name: \{\{ \$name \}\}", container)
+    for value, place in (("extraEnv", "env:"), ("extraVolumeMounts", "volumeMounts:"), ("extraVolumes", "volumes:")):
+        assert container.index(place) < container.index(f".Values.{value} ")
+        assert load("helm/topology-bot/values.yaml")[value] == []
+
+
 def test_the_pod_runs_with_as_few_rights_as_it_can() -> None:
     values = load("helm/topology-bot/values.yaml")
 

@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.edge_detail import EdgeDetail
 from bot.graph.live import LiveGraph
 from bot.graph.sighting import SHOWN, Sighted
-from bot.model import ENTRY, UNATTRIBUTED, EdgeDetail, EdgeKey, Kind, Layer, Node
+from bot.model import ENTRY, UNATTRIBUTED, EdgeKey, Kind, Layer, Node
 from bot.names import NameIndex, service
 from tests.kit.maps import NOW, edge, graph_of, minute, tally
 
@@ -489,7 +490,7 @@ def test_a_stored_map_comes_back_as_it_was() -> None:
 
 def estimated(certainty: float) -> LiveGraph:
     graph = see(empty("a", "b"), AB, layer=Layer.NETWORK)
-    graph.describe(Layer.NETWORK, {AB: EdgeDetail(certainty=certainty)}, NOW)
+    graph.describe(Layer.NETWORK, [(AB, EdgeDetail(certainty=certainty))], NOW)
     return graph
 
 
@@ -505,7 +506,7 @@ def test_an_estimated_edge_is_as_sure_as_its_estimate_and_says_so() -> None:
 def test_an_estimate_below_the_threshold_is_hidden_at_once_and_a_better_one_shows_it() -> None:
     graph = estimated(0.05)
     assert not graph.shown(*AB)
-    graph.describe(Layer.NETWORK, {AB: EdgeDetail(certainty=0.9)}, NOW)
+    graph.describe(Layer.NETWORK, [(AB, EdgeDetail(certainty=0.9))], NOW)
     assert graph.shown(*AB)
 
 
@@ -518,7 +519,7 @@ def test_another_layer_that_saw_the_edge_makes_up_for_a_weak_estimate() -> None:
 def test_an_estimate_that_a_layer_covering_both_ends_has_not_seen_is_doubted() -> None:
     graph = empty("a", "b", "c", "d")
     see(graph, AB, layer=Layer.NETWORK)
-    graph.describe(Layer.NETWORK, {AB: EdgeDetail(certainty=0.5)}, NOW)
+    graph.describe(Layer.NETWORK, [(AB, EdgeDetail(certainty=0.5))], NOW)
     see(graph, edge("a>c"), layer=Layer.IPC)
     assert graph.confidence(*AB, NOW) == pytest.approx(0.45)  # nobody saw b answer, so its silence means nothing
     see(graph, edge("d>b"), layer=Layer.IPC)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import numpy as np
 
 from bot.counts import CALLS, WIDTH, EdgeCounts, KnownEdge, Span, from_rows, joined
+from bot.edge_detail import EdgeDetail
 from bot.graph.edge_index import EdgeIndex
 from bot.graph.past import PastGraph
 from bot.graph.past_windows import PastCounts, PastWindows
 from bot.graph.reading import CountsReading, MapReading
 from bot.layers.windows import Windows
-from bot.model import ENTRY, UNATTRIBUTED, EdgeDetail, EdgeKey, Kind, Layer, Node
+from bot.model import ENTRY, UNATTRIBUTED, EdgeKey, Kind, Layer, Node
 from tests.kit.maps import NOW, edge, graph_of, minute, tally
 
 AB, CB = edge("a>b"), edge("c>b")

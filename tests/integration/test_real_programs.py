@@ -34,6 +34,7 @@ async def test_spans_of_the_official_sdk_draw_the_shop(tmp_path: Path) -> None:
             for name in services
             for edge in (await get(session, f"/api/v1/services/{name}"))["callees"]
         }
+        on_workloads = await get(session, "/api/v1/graph?level=workload")
 
     assert edges == {
         ("web", "checkout"): 20,
@@ -44,6 +45,13 @@ async def test_spans_of_the_official_sdk_draw_the_shop(tmp_path: Path) -> None:
     }
     assert (services["payments-db"]["kind"], services["orders.kafka"]["kind"]) == ("database", "queue")
     assert [name for name, one in services.items() if one["entry_point"]] == ["web"]
+    assert {(edge["caller"], edge["callee"]): edge["calls"] for edge in on_workloads["edges"]} == {
+        ("web/web-v1.shop", "checkout/checkout-v1.shop"): {"trace": 20},
+        ("checkout/checkout-v1.shop", "payments/payments-v1.shop"): {"trace": 20},
+        ("checkout/checkout-v1.shop", "orders.kafka"): {"trace": 20},
+        ("orders.kafka", "shipping/shipping-v1.shop"): {"trace": 20},
+        ("payments/payments-v1.shop", "payments-db"): {"trace": 20},
+    }
 
 
 async def test_a_rule_fires_alertmanager_posts_slack_gets_one_message_and_the_end_edits_it(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from itertools import pairwise
 
 from bot.catalog.entries import EMPTY, Catalog
+from bot.edge_detail import EdgeDetail
 from bot.enrich.view import MapView
 from bot.graph.live import LiveGraph
 from bot.layers.windows import Windows, minute_of
@@ -77,6 +78,16 @@ class MapMaker:
     def usually(self, *chains: str, count: float = 10.0, failed: float = 0.0, bucket: int | None = 4) -> MapMaker:
         """The same in every minute from half an hour to ten minutes ago: what is then usual."""
         return self.calls(*chains, count=count, failed=failed, bucket=bucket, ago=range(10, 31))
+
+    def on(self, text: str, *pairs: str, layer: Layer = Layer.TRACE, ago: int = 0, count: float = 10.0) -> MapMaker:
+        """Says of the edge `web>payments` which workloads call each other: `web-1>payments-2`, or `>payments-2` where only the
+        callee's is known."""
+        detail = EdgeDetail()
+        for pair in pairs:
+            detail.count_workloads(edge(pair), count, minute(ago))
+        self.calls(text, layer=layer)
+        self.graph.describe(layer, [(edge(text), detail)], NOW)
+        return self
 
     def _node(self, service: str) -> Node:
         return Node(service, self._kinds.get(service, Kind.SERVICE), name=service)

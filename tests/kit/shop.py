@@ -44,7 +44,12 @@ class Shop:
         self._providers: dict[str, TracerProvider] = {}
         self._session: aiohttp.ClientSession
         for name in _SERVICES:
-            provider = TracerProvider(resource=Resource.create({"service.name": name}), shutdown_on_exit=False)
+            provider = TracerProvider(
+                resource=Resource.create(
+                    {"service.name": name, "k8s.deployment.name": f"{name}-v1", "k8s.namespace.name": "shop"}
+                ),
+                shutdown_on_exit=False,
+            )
             provider.add_span_processor(
                 BatchSpanProcessor(_exporter(f"{endpoint}/v1/traces", encoding), schedule_delay_millis=200)
             )

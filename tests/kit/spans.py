@@ -23,24 +23,38 @@ def attribute(key: str, value: str | list[str]) -> KeyValue:
     return KeyValue(key=key, value=AnyValue(string_value=value))
 
 
+def resource(text: str) -> list[KeyValue]:
+    """`service` or `service/deployment[.namespace][@cluster]` as the attributes of a resource."""
+    service, _, workload = text.partition("/")
+    name, _, cluster = workload.partition("@")
+    deployment, _, namespace = name.partition(".")
+    given = {
+        "service.name": service,
+        "k8s.deployment.name": deployment,
+        "k8s.namespace.name": namespace,
+        "k8s.cluster.name": cluster,
+    }
+    return [attribute(key, value) for key, value in given.items() if value]
+
+
 def calls(
     pairs: Iterable[tuple[str, str]],
     count: int = 1,
     failed: bool = False,
     at: float | None = None,
     duration: float = 0.02,
-    resource: Mapping[str, str | list[str]] = _NOTHING,
+    more: Mapping[str, str | list[str]] = _NOTHING,
 ) -> bytes:
-    """Client and server spans for each (caller, callee), `count` times, as a serialised export request. `resource`: what else
-    both resources say."""
+    """Client and server spans for each (caller, callee), `count` times, as a serialised export request. `payments/v2.shop@east`
+    is payments on the Deployment v2 in the namespace shop of the cluster east. `more`: what else both resources say."""
     at = time.time() - 1 if at is None else at
     request = ExportTraceServiceRequest()
     for caller, callee in pairs:
         ours, theirs = request.resource_spans.add(), request.resource_spans.add()
-        ours.resource.attributes.append(attribute("service.name", caller))
-        theirs.resource.attributes.append(attribute("service.name", callee))
+        ours.resource.attributes.extend(resource(caller))
+        theirs.resource.attributes.extend(resource(callee))
         for one in (ours, theirs):
-            one.resource.attributes.extend(attribute(key, value) for key, value in resource.items())
+            one.resource.attributes.extend(attribute(key, value) for key, value in more.items())
         client_scope, server_scope = ours.scope_spans.add(), theirs.scope_spans.add()
         for _ in range(count):
             trace, client, server = secrets.token_bytes(16), secrets.token_bytes(8), secrets.token_bytes(8)

@@ -75,6 +75,23 @@ def test_a_pod_is_called_after_the_workload_that_made_it(given: dict[str, Any], 
     assert naming.workload(found) == name
 
 
+def test_two_deployments_of_one_service_keep_their_own_names_beside_it() -> None:
+    written = {
+        "resource.opentelemetry.io/service.name": "payments",
+        "resource.opentelemetry.io/service.namespace": "money",
+    }
+    made = mirror(
+        deployed("payments", "x2x9z", ip="10.0.0.1", annotations=written),
+        deployed("payments-canary", "y3y8w", ip="10.0.0.2", annotations=written),
+    )
+    claims = door.decode("\n".join(map(json.dumps, made.records())).encode(), NOW + 10_000).claims
+
+    assert {claim.ip: (claim.node.id, claim.workload) for claim in claims} == {
+        "10.0.0.1": ("payments.money", "payments.shop"),
+        "10.0.0.2": ("payments.money", "payments-canary.shop"),
+    }
+
+
 def test_a_pod_has_its_address_since_its_first_container_started() -> None:
     records = put(mirror(), deployed("payments", "x2x9z", ip="10.0.0.1", started=at(-60)))
 
@@ -86,6 +103,7 @@ def test_a_pod_has_its_address_since_its_first_container_started() -> None:
             "start": NOW - 60,
             "end": None,
             "kind": "service",
+            "workload": "payments.shop",
         }
     ]
 

@@ -79,7 +79,7 @@ def test_a_line_stage_1_cannot_read_is_named_too_and_its_neighbours_are_taken(fo
         ({"dst_ip": ""}, flow_faults.NO_ADDRESS),
         ({"src_ip": "x" * 65}, flow_faults.TOO_LONG),
         ({"orig_dst_ip": "x" * 65}, flow_faults.TOO_LONG),
-        ({"dst_service": "x" * 201}, flow_faults.TOO_LONG),
+        ({"dst_service": "x" * 402}, flow_faults.TOO_LONG),
         ({"bytes": 1e308}, flow_faults.NEGATIVE),
         ({"packets": 2.0**63}, flow_faults.NEGATIVE),
         ({"dst_port": 65_536}, flow_faults.BAD_PORT),

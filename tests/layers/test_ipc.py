@@ -12,11 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bot.edge_detail import EdgeDetail
 from bot.layers.families import BY_METRIC, Family
 from bot.layers.histogram import rebinned
 from bot.layers.ipc import IpcLayer
 from bot.layers.witnesses import MAX_WITNESSES, Witnesses
-from bot.model import ENTRY, UNATTRIBUTED, EdgeDetail, EdgeKey, Layer, LayerDelta, Tally
+from bot.model import ENTRY, UNATTRIBUTED, EdgeKey, Layer, LayerDelta, Tally
 from bot.telemetry.samples import Sample, SampleBatch, identity
 
 NOW = 1_760_000_040.0

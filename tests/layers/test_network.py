@@ -11,9 +11,10 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from bot.edge_detail import EdgeDetail
 from bot.layers.identity_memory import Unreadable
 from bot.layers.network import Limits, NetworkLayer
-from bot.model import ENTRY, UNATTRIBUTED, EdgeDetail, EdgeKey, LayerDelta, Tally
+from bot.model import ENTRY, UNATTRIBUTED, EdgeKey, LayerDelta, Tally
 from bot.names import Background
 from bot.telemetry import identities
 

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 from sqlalchemy import func, select
 
 from bot.counts import CALLS, ERRORS
-from bot.model import EdgeDetail, EdgeKey, Layer, Node, Tally
+from bot.edge_detail import EdgeDetail
+from bot.model import EdgeKey, Layer, Node, Tally
 from bot.storage import retention, roll_up
 from bot.storage.blocks import DAY, HOUR, MINUTE, block_to_counts
 from bot.storage.database import Database
@@ -413,7 +414,8 @@ async def test_a_range_counts_what_is_not_rolled_up_yet(kept: Kept) -> None:
 
 
 async def test_an_edge_keeps_its_details_when_it_is_written_without_any(kept: Kept) -> None:
-    detail = EdgeDetail({"http"}, {"GET /": 3.0}, {("lb-1", "lb-2")}, 0.7, "likeness")
+    workloads = {("web-1.shop", "pay-2.shop@east"): (3.0, 60), ("", "pay-1"): (0.5, 120)}
+    detail = EdgeDetail({"http"}, {"GET /": 3.0}, {("lb-1", "lb-2")}, 0.7, "likeness", workloads)
     await kept.map.write(Layer.NETWORK, [], [StoredEdge(Layer.NETWORK, AB, 1.0, 2.0, 60.0, detail)], {}, 0.0)
     await kept.map.write(Layer.NETWORK, [], [StoredEdge(Layer.NETWORK, AB, 1.0, 3.0, 60.0)], {}, 0.0)
 

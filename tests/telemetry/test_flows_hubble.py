@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from bot.errors import BadRequest
+from bot.names import on_workload
 from bot.telemetry.flow_faults import BAD_PORT, BAD_START
 from bot.telemetry.flow_records import DENIED, NO_ADDRESS, PORTLESS, FlowOptions
 from bot.telemetry.flows_hubble import NO_ENDS, NO_FLOW, NO_IP, NOT_FORWARDED, SAME_CONNECTION
@@ -26,7 +27,7 @@ def read(*flows: object) -> dict[str, Any]:
 def test_a_request_packet_becomes_a_record_from_the_client_with_both_workloads_named() -> None:
     assert read(hubble()) == {
         "start": START + 0.5, "end": START + 0.5, "src_ip": "10.0.1.5", "src_port": 41000, "dst_ip": "10.0.2.6",
-        "dst_port": 8080, "proto": "tcp", "client": "src", "reporter": "src", "src_service": "web.shop",
+        "dst_port": 8080, "proto": "tcp", "client": "src", "reporter": "src", "src_service": on_workload("web.shop", "web.shop"),
         "dst_service": "db.shop",
     }  # fmt: skip
 
@@ -128,7 +129,10 @@ def test_what_hubble_says_about_itself_is_no_flow(event: str) -> None:
     ("end", "service"),
     [
         ({"namespace": "shop", "pod_name": "web-7d9f8b6c5d-x2x9z"}, "web.shop"),
-        ({"namespace": "shop", "pod_name": "x-1", "workloads": [{"name": "Checkout"}]}, "checkout.shop"),
+        (
+            {"namespace": "shop", "pod_name": "x-1", "workloads": [{"name": "Checkout"}], "cluster_name": "east"},
+            on_workload("checkout.shop", "checkout.shop@east"),
+        ),
         ({"namespace": "shop", "pod_name": "db-0", "workloads": []}, "db.shop"),
         ({"identity": 7, "labels": ["reserved:kube-apiserver", "reserved:remote-node"]}, "kube-apiserver.kube-system"),
         ({"identity": 4, "labels": ["reserved:health"]}, "cilium-health.kube-system"),
@@ -150,7 +154,10 @@ def test_an_end_is_its_workload_or_left_to_its_address(end: object, service: str
 def test_workloads_belong_to_the_configured_environment() -> None:
     record = only(decoded("hubble", lines(hubble()), FlowOptions(environment="prod")))
 
-    assert (record.src_service, record.dst_service) == ("web.shop@prod", "db.shop@prod")
+    assert (record.src_service, record.dst_service) == (
+        on_workload("web.shop@prod", "web.shop"),
+        "db.shop@prod",
+    )
 
 
 @pytest.mark.parametrize(
@@ -234,7 +241,7 @@ def test_what_a_later_event_knows_of_a_connection_is_added_to_its_record() -> No
         "hubble", lines(hubble(is_reply=..., traffic_direction=..., source=...), hubble(traffic_direction=...))
     )
 
-    assert [(one.client, one.src_service) for one in batch.records] == [("src", "web.shop")]
+    assert [(one.client, one.src_service) for one in batch.records] == [("src", on_workload("web.shop", "web.shop"))]
 
 
 # -- faults ----------------------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ NOW = 1_795_400_000.0
 
 def said(*given: tuple[str, Any]) -> dict[Release, float]:
     """What a body of spans of an hour says in protobuf, whose JSON says the same."""
-    body = spans.calls([("web", "payments")], at=NOW - 3_600, duration=3_600.0, resource=dict(given))
+    body = spans.calls([("web", "payments")], at=NOW - 3_600, duration=3_600.0, more=dict(given))
     found = decode_protobuf(body, NOW).releases
     assert decode_json(as_json(body), NOW).releases == found
     return found
@@ -60,7 +60,7 @@ def test_long_and_hostile_versions_are_cut() -> None:
 
 
 def test_a_list_of_tags_that_is_none_costs_no_span() -> None:
-    body = json.loads(as_json(spans.calls([("web", "payments")], at=NOW, resource={"service.version": "v1"})))
+    body = json.loads(as_json(spans.calls([("web", "payments")], at=NOW, more={"service.version": "v1"})))
     for resource in body["resourceSpans"]:
         for broken in ({"values": 7}, [1], {"values": [{"intValue": "7"}]}, "x", None):
             resource["resource"]["attributes"].append({"key": "container.image.tags", "value": {"arrayValue": broken}})

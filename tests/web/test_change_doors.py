@@ -306,7 +306,7 @@ async def test_a_version_that_telemetry_has_not_seen_before_is_a_deploy(
     async with bot(tmp_path, catalog=str(catalog)) as (running, session):
 
         async def report(version: str, ago: float) -> None:
-            body = spans.calls([("web", "pay-svc")], at=now - ago, resource={"service.version": version})
+            body = spans.calls([("web", "pay-svc")], at=now - ago, more={"service.version": version})
             async with session.post("/v1/traces", data=body, headers=spans.PROTOBUF) as answer:
                 assert answer.status == 200
 

@@ -29,7 +29,10 @@ def _run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 
 async def _play(session: aiohttp.ClientSession) -> None:
-    body = spans.calls([("web", "cart"), ("cart", "payments"), ("web", "search")], failed=True)
+    body = spans.calls(
+        [("web", "cart/cart-1.shop"), ("cart/cart-1.shop", "payments/payments-2.shop@east"), ("web", "search")],
+        failed=True,
+    )
     async with session.post("/v1/traces", data=body, headers=spans.PROTOBUF) as answer:
         assert answer.status == 200
 
