@@ -42,8 +42,10 @@ class EdgeDetail:
         news = bool(other.protocols or other.endpoints or other.via)
         news = news or (self.certainty, self.how) != (other.certainty, other.how)
         self.certainty, self.how = other.certainty, other.how
-        self.protocols.update(sorted(other.protocols - self.protocols)[: MAX_ENDPOINTS - len(self.protocols)])
-        self.via.update(sorted(other.via - self.via)[: MAX_ENDPOINTS - len(self.via)])
+        if not other.protocols <= self.protocols:
+            self.protocols.update(sorted(other.protocols - self.protocols)[: MAX_ENDPOINTS - len(self.protocols)])
+        if not other.via <= self.via:
+            self.via.update(sorted(other.via - self.via)[: MAX_ENDPOINTS - len(self.via)])
         for endpoint, calls in other.endpoints.items():
             known = endpoint in self.endpoints or len(self.endpoints) < MAX_ENDPOINTS
             name = endpoint if known else OTHER

@@ -262,7 +262,7 @@ class NetworkLayer:
         if known is None:
             if len(self._described) >= _MAX_DESCRIBED:
                 self._described.clear()  # everything is described anew when next seen
-            known = self._described[edge] = EdgeDetail(certainty=detail.certainty, how=detail.how)
+            known = self._described[edge] = detail
         elif known.certainty == 1.0:
             detail.certainty, detail.how = 1.0, known.how
         elif "estimated" in detail.how:
@@ -270,7 +270,8 @@ class NetworkLayer:
             detail.certainty, detail.how = weaker, known.how
         elif "estimated" not in known.how and known.certainty > detail.certainty:
             detail.certainty, detail.how = known.certainty, known.how
-        known.add(detail)
+        if known is not detail:
+            known.add(detail)
         self._delta.details[edge] = EdgeDetail(set(known.protocols), {}, set(known.via), known.certainty, known.how)
 
     # -- what crosses intermediaries -----------------------------------------------------------------------------------

@@ -104,7 +104,7 @@ def timed(calls: dict[str, Callable[[], None]], rounds: int = ROUNDS) -> dict[st
 
 
 def all_stages(company: Company, bodies: Iterable[bytes]) -> NetworkLayer:
-    """Bodies to edges, collected after each, as the bot does."""
+    """Bodies to edges, collected after each, as the bot does. A new layer each time: the work on new edges is in it."""
     layer = NetworkLayer()
     now = company.base + 60 * _MINUTES
     layer.learn(company.identities(), now)
