@@ -308,10 +308,13 @@ def _say(edges: dict[EdgeKey, Tally], group: Group, edge: EdgeKey | None) -> Non
     if edge is None:
         return
     calls, size = group.amount()
-    if said is None:
-        _count(edges, edge, calls, size)
-    else:
-        _count(edges, edge, calls - said[1], size - said[2])
+    tally = edges.get(edge)  # `_count` in line: this is done for every group
+    if tally is None:
+        tally = edges[edge] = Tally()
+    more, larger = (calls, size) if said is None else (calls - said[1], size - said[2])
+    tally.calls += more
+    tally.sampled += round(more)
+    tally.bytes += larger
     group.said = (edge, calls, size)
 
 

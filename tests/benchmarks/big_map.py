@@ -12,6 +12,9 @@ from bot.model import Layer, Node, Tally
 from bot.storage.database import Database
 from bot.storage.map_store import MapStore, StoredEdge
 
+UNHURRIED = {"TOPOLOGY_BOT_API_RATE": "100000", "TOPOLOGY_BOT_API_BURST": "100000"}
+"""Settings of a bot that answers a benchmark as fast as it asks: a refusal would be timed as an answer."""
+
 
 def edges(services: int, count: int, seed: int = 11) -> list[tuple[str, str]]:
     """`count` different edges among `services` services; a few callees are hubs that a large part of all calls goes to."""

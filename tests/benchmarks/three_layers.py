@@ -98,7 +98,7 @@ async def _size(folder: Path, services: int) -> None:
     edges = await big_map.write(folder / "bot.db", services, services * 10, tuple(Layer))
     started = time.perf_counter()
     log = folder / "bot.log"
-    bot = launch(folder, log, TOPOLOGY_BOT_MAX_SERVICES="200000", TOPOLOGY_BOT_MAX_EDGES="2000000")
+    bot = launch(folder, log, TOPOLOGY_BOT_MAX_SERVICES="200000", TOPOLOGY_BOT_MAX_EDGES="2000000", **big_map.UNHURRIED)
     await ready(bot, log, 600)
     try:
         print(
@@ -113,6 +113,7 @@ async def _size(folder: Path, services: int) -> None:
                     started = time.perf_counter()
                     async with session.get(f"/api/v1/services/{service}/dependents?depth={depth}&limit=20") as answer:
                         await answer.read()
+                        answer.raise_for_status()
                     times.append(time.perf_counter() - started)
                 print(f"  dependents to depth {depth}: {_percentiles(times)} (target p99 {target} at 10,000 services)")
         status = Path(f"/proc/{bot.process.pid}/status").read_text().splitlines()
