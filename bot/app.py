@@ -26,6 +26,7 @@ from bot.errors import ConfigError
 from bot.feeds import CatalogFeed, Feed, KubernetesFeed, PrometheusFeed, RolloutFeed, cluster
 from bot.history import History
 from bot.incidents.path import AlertWorker
+from bot.incidents.rethinking import Rethinking
 from bot.incidents.steps import AlertPath
 from bot.ingest import Ingest, load
 from bot.intake import Intake
@@ -154,8 +155,12 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         # One process works a database (see the README's limits), so what is under way at the start was left by a dead one.
         sender = OutboxWorker(outbox, sink, pace, Policy(sole_worker=True))
         parsers = {module.SOURCE: module.parse for module in (alertmanager, pagerduty)}
-        path = AlertPath(alerts, view, parsers, views.incident, settings.channel, ingest.feed.incident)
-        worker = AlertWorker(alerts, path.steps(), views.forwarded, settings.channel, sender.wake)
+        path = AlertPath(
+            alerts, view, parsers, views.incident, settings.channel, ingest.feed.incident, lambda: worker.hurried
+        )
+        incidents = IncidentReader(database)
+        again = Rethinking(alerts, incidents, path, settings.rethink_seconds, sender.wake)
+        worker = AlertWorker(alerts, path, again, views.forwarded, sender.wake)
 
         history = History(
             view,
@@ -208,7 +213,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, flow_options),
             MetricDoors(intake, ipc, gate),
             ChangeDoors(changes, gate, change_doors(settings.change_secrets, settings.allow_unsigned)),
-            Webhooks(doors, alerts, worker), Api(view, gate, history, IncidentReader(database), changes.store),
+            Webhooks(doors, alerts, worker), Api(view, gate, history, incidents, changes.store),
             Stream(ingest.feed, view, gate), Overlay(view, gate), status,
         )  # fmt: skip
         for room in rooms:

@@ -58,6 +58,7 @@ class Settings(BaseModel):
     catalog: Paths = Field(
         (), description="comma-separated catalogue files (owners, tiers, aliases), or directories to search for them"
     )
+    rethink_seconds: float = Field(30.0, ge=1, description="how often an open incident is thought about again")
     catalog_refresh_seconds: float = Field(600.0, ge=1, description="how often the catalogue is read again")
     backstage_url: Secret | None = Field(
         None, description="a Backstage backend (what comes before `/api/catalog`) to read its catalogue from"

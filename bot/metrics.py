@@ -62,6 +62,9 @@ OUTBOX_LATENCY = Histogram(
 )
 OUTBOX_WAITING = Gauge("topology_bot_outbox_waiting", "Messages waiting to be sent", registry=REGISTRY)
 COMMANDS = Counter("topology_bot_slack_commands", "Slash commands and clicks", ["what"], registry=REGISTRY)
+RETHOUGHT = Counter(
+    "topology_bot_incidents_rethought", "Open incidents thought about again", ["outcome"], registry=REGISTRY
+)
 LOOP_FAILURES = Counter("topology_bot_loop_failures", "Background loops restarted", ["loop"], registry=REGISTRY)
 
 CATALOG_SERVICES = Gauge("topology_bot_catalog_services", "Services the catalogue knows", registry=REGISTRY)

@@ -95,6 +95,15 @@ def cause_facts(found: Verdict) -> CauseFacts:
     return CauseFacts(*said, found.why_none, found.ruled_out[:_LISTED], found.unknown[:_LISTED])
 
 
+def stored_cause(facts: Mapping[str, Any]) -> CauseFacts | None:
+    """What a message said of the cause, from its facts as they were stored."""
+    said = (facts.get("map") or {}).get("cause")
+    if not said:
+        return None
+    named = {name: tuple(said.get(name, ())) for name in ("evidence", "ruled_out", "unknown")}
+    return CauseFacts(said.get("service", ""), said.get("p", 0.0), why_none=said.get("why_none", ""), **named)
+
+
 def read_map(
     view: MapView,
     services: Sequence[str],

@@ -25,9 +25,10 @@ class Found:
 
 @dataclass(slots=True)
 class Case:
-    """One delivery on its way. Every step reads what earlier ones left and adds its own part."""
+    """One delivery on its way. Every step reads what earlier ones left and adds its own part. Without a delivery, an incident
+    is being thought about again (`bot.incidents.rethinking`)."""
 
-    delivery: StoredDelivery
+    delivery: StoredDelivery | None
     now: float
     outcome: Outcome
     alerts: tuple[Alert, ...] = ()
@@ -35,8 +36,12 @@ class Case:
     changed: list[Alert] = field(default_factory=list)
     found: dict[AlertKey, Found] = field(default_factory=dict)
     incident: StoredIncident | None = None
+    incident_id: int | None = None
+    """Once it is stored."""
     members: list[StoredAlert] = field(default_factory=list)
     cause: CauseFacts | None = None
+    thought: bool = False
+    """Whether `cause` was thought out now, and not taken from what the incident's message says."""
     map: MapFacts | None = None
     degraded: str = ""
     facts: IncidentFacts | None = None

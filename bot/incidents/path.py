@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Protocol
 
 import structlog
 
 from bot import metrics
 from bot.incidents.case import Case
-from bot.incidents.steps import Step
+from bot.incidents.steps import AlertPath, Step
 from bot.model import Alert, Message
 from bot.storage.alert_store import MAX_ATTEMPTS, AlertStore, Outcome, StoredDelivery
 
@@ -19,6 +22,8 @@ Forwarder = Callable[[Sequence[Alert], str], Message]
 
 _BATCH = 20
 _RETRY_SECONDS = 1.0
+_IDLE_SECONDS = 1.0
+_HURRY_SECONDS = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -45,25 +50,54 @@ async def run(steps: Sequence[Step], case: Case) -> tuple[str, Exception | None]
     return "done", None
 
 
+class Again(Protocol):
+    """What to do with open incidents while no delivery waits (see `bot.incidents.rethinking`)."""
+
+    async def next(self, now: float) -> bool:
+        """Do the next thing; False where there is none."""
+        ...
+
+    def thought(self, incident_id: int, now: float) -> None:
+        """Take note that an incident has just been thought about."""
+        ...
+
+
 class AlertWorker:
-    """The loop that works stored deliveries, oldest first. One at a time: alerts of one group must not overtake each other."""
+    """The loop that works stored deliveries, oldest first. One at a time: alerts of one group must not overtake each other.
+
+    While none waits, open incidents are thought about `again`: so nobody else writes an incident meanwhile.
+    """
 
     def __init__(
-        self, store: AlertStore, steps: Sequence[Step], forward: Forwarder, channel: str, wrote: Callable[[], None]
+        self,
+        store: AlertStore,
+        path: AlertPath,
+        again: Again,
+        forward: Forwarder,
+        wrote: Callable[[], None],
     ) -> None:
         self._store = store
-        self._steps = steps
+        self._steps = path.steps()
+        self._channel = path.channel
+        self._again = again
         self._forward = forward
-        self._channel = channel
         self._wrote = wrote
         self._wake = asyncio.Event()
+        self._came: deque[float] = deque(maxlen=2)
+        self._last_again = 0.0
         self.waiting = 0
         """Deliveries stored and not worked yet, as far as this process knows."""
 
     def wake(self) -> None:
         """There is a new delivery."""
         self.waiting += 1
+        self._came.append(time.monotonic())
         self._wake.set()
+
+    @property
+    def hurried(self) -> bool:
+        """Whether deliveries come so fast that none should wait for what can be done later."""
+        return self.waiting > 1 or (len(self._came) == 2 and self._came[1] - self._came[0] < _HURRY_SECONDS)
 
     async def run(self) -> None:
         """Work until cancelled. What a killed process left waiting is taken up first."""
@@ -75,8 +109,19 @@ class AlertWorker:
                 await self.work(delivery)
                 self.waiting = max(0, self.waiting - 1)
                 metrics.DELIVERIES_WAITING.set(self.waiting)
-            if not deliveries:
-                await self._wake.wait()
+            if not deliveries and not await self._think_again():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._wake.wait(), _IDLE_SECONDS)
+
+    async def _think_again(self) -> bool:
+        """Use the time: while deliveries come fast, for one incident a second."""
+        now = time.monotonic()
+        since = now - self._came[-1] if self._came else _HURRY_SECONDS
+        if since < _HURRY_SECONDS and now - self._last_again < _IDLE_SECONDS:
+            return False
+        worked = await self._again.next(time.time())
+        self._last_again = time.monotonic()
+        return worked
 
     async def work(self, delivery: StoredDelivery) -> None:
         """Take one delivery along the path. What fails is tried again, and in the end forwarded plain, never dropped."""
@@ -90,6 +135,8 @@ class AlertWorker:
             case.outcome.verdict = verdict
             await self._store.commit(case.outcome, None)
         metrics.DELIVERIES.labels(delivery.source, "worked").inc()
+        if case.thought and case.incident_id is not None:
+            self._again.thought(case.incident_id, now)
         log.info("delivery worked", source=delivery.source, delivery=delivery.id, verdict=verdict)
         if case.message is not None:
             self._wrote()

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from bot import names
 from bot.enrich.causes.ranking import rank
-from bot.enrich.facts import IncidentFacts, SourceCount, cause_facts, read_map
+from bot.enrich.facts import IncidentFacts, SourceCount, cause_facts, read_map, stored_cause
 from bot.enrich.live_situation import situation
 from bot.enrich.view import MapView
 from bot.errors import BadRequest
@@ -48,6 +48,8 @@ class AlertPath:
     channel: str
     tell: Teller = lambda incident_id, state, title: None
     """Who listens to incidents as they change."""
+    hurried: Callable[[], bool] = lambda: False
+    """Whether deliveries come so fast that none should wait for what can be done later."""
 
     def steps(self) -> tuple[Step, ...]:
         """The path. Order matters: a service must be found before alerts about it can join an incident, the incident
@@ -65,10 +67,11 @@ class AlertPath:
 
     async def read(self, case: Case) -> str | None:
         """Parse the stored body again: what is stored is what was sent, so a better parser can work it once more."""
+        stored = case.delivery
+        if stored is None:
+            raise LookupError("there is no delivery to read")
         try:
-            delivery = self.parsers[case.delivery.source](
-                case.delivery.body, case.delivery.headers, case.delivery.received_at
-            )
+            delivery = self.parsers[stored.source](stored.body, stored.headers, stored.received_at)
         except BadRequest as error:
             return f"unreadable: {error}"
         case.alerts = delivery.alerts
@@ -131,7 +134,19 @@ class AlertPath:
         return None
 
     async def causes(self, case: Case) -> str | None:
-        """Where the first service's trouble likely comes from: read off the map here, thought out in a thread."""
+        """Where the first service's trouble likely comes from: read off the map here, thought out in a thread.
+
+        It takes longer than all the rest, so while deliveries come fast it is put off (see `bot.incidents.rethinking`).
+        """
+        if self.hurried():
+            case.cause = stored_cause(case.incident.facts) if case.incident is not None else None
+            case.decided("causes", "put off", "other alerts come fast: thought out when there is time")
+            return None
+        return await self.think(case)
+
+    async def think(self, case: Case) -> str | None:
+        """The same, whoever waits."""
+        case.thought = True
         services, _ = _concerned(case)
         known = [service for service in services if service in self.view.graph]
         if not known or not any(stored.alert.status is not AlertStatus.RESOLVED for stored in case.members):
@@ -164,7 +179,8 @@ class AlertPath:
         if facts is None:
             raise LookupError("the decide step left no facts")
         outcome = case.outcome
-        outcome.verdict = f"{len(case.changed)} of {len(case.alerts)} alerts said something new"
+        if case.delivery is not None:
+            outcome.verdict = f"{len(case.changed)} of {len(case.alerts)} alerts said something new"
         outcome.incident_id = case.incident.id if case.incident else None
         outcome.alerts = [(alert, *_place(case, alert)) for alert in case.changed]
         outcome.incident = {
@@ -174,7 +190,7 @@ class AlertPath:
         if case.incident is None:
             outcome.incident |= {"group_key": case.changed[0].group_key, "created_at": case.now}
         message = None if case.message is None else (ROOT_KEY, self.channel, case.message)
-        incident_id = await self.store.commit(outcome, message)
+        incident_id = case.incident_id = await self.store.commit(outcome, message)
         if incident_id is not None:
             self.tell(incident_id, facts.state, facts.title)
         _note_firing(self.view.firing, case)

@@ -80,9 +80,10 @@ class Verdict:
 
 @dataclass(slots=True)
 class Outcome:
-    """Everything that follows from one delivery, to be stored at once. `incident_id` None with `alerts` opens a new one."""
+    """Everything that follows from one delivery, if it is from one, to be stored at once. `incident_id` None with `alerts`
+    opens a new one."""
 
-    delivery_id: int
+    delivery_id: int | None
     at: float
     verdict: str
     verdicts: list[Verdict] = field(default_factory=list)
@@ -284,8 +285,9 @@ class AlertStore:
             if message is not None:
                 key, channel, content = message
                 await outbox_store.put(connection, key.format(incident=incident_id), channel, content, outcome.at)
-            done = update(_deliveries).where(_deliveries.c.id == outcome.delivery_id)
-            await connection.execute(done.values(state="done", verdict=outcome.verdict))
+            if outcome.delivery_id is not None:
+                done = update(_deliveries).where(_deliveries.c.id == outcome.delivery_id)
+                await connection.execute(done.values(state="done", verdict=outcome.verdict))
         return incident_id
 
     async def forward(self, key: str, channel: str, message: Message, now: float) -> None:

@@ -46,6 +46,12 @@ class IncidentReader:
         async with self._database.read() as connection:
             return [dict(zip(_LISTED, row, strict=True)) for row in await connection.execute(wanted)]
 
+    async def unresolved(self, limit: int) -> list[int]:
+        """The ids of incidents that are not over, newest first."""
+        wanted = select(_incidents.c.id).where(_incidents.c.state != "resolved").order_by(_incidents.c.id.desc())
+        async with self._database.read() as connection:
+            return list((await connection.execute(wanted.limit(limit))).scalars())
+
     async def one(self, incident_id: int) -> dict[str, Any] | None:
         """One incident with its facts, alerts and decisions; None where there is none."""
         columns = (*_LISTED, "facts")
