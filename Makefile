@@ -8,7 +8,7 @@ TESTS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench truth clean debian
+.PHONY: help demo test check format bench outages truth clean debian
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ format: $(VENV)/.installed-dev ## Put the code in the house's format
 
 bench: $(VENV)/.installed-dev ## Measure speed and memory; print the figures beside their targets
 	$(BIN)/python -m tests.benchmarks
+
+outages: $(VENV)/.installed-dev ## Break made-up companies and see how often the likely cause is the true one (SEED=1)
+	$(BIN)/python -m tests.outages --first-seed $(or $(SEED),1)
 
 truth: $(VENV)/.installed-dev ## Hold the map against a made-up company's truth (SEED=1)
 	$(BIN)/python -m tests.truth --seed $(or $(SEED),1)

@@ -7,7 +7,9 @@ dependencies beyond the nearest few hundred, and the minute under way where only
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
+from statistics import median
 
 from bot.enrich.causes.metric_kinds import TABLE, Family
 from bot.enrich.causes.situation import Event, Measured, Points, Situation
@@ -22,6 +24,7 @@ SPAN_SECONDS = 3_600.0
 _DAY = 86_400.0
 _FEW_CALLS = 3.0
 _LEVEL_MINUTES = 3.0
+_BY_CHANCE = 2.0
 _NEW_SECONDS = 3_600.0
 _CHANGES_SECONDS = 6 * 3_600.0
 _ABOUT = {Family.ERRORS: "error_ratio", Family.LATENCY: "latency_mean_ms", Family.TRAFFIC: "requests"}
@@ -65,9 +68,11 @@ def _measured(
         if not minutes and not before:
             continue
         found[one] = [
-            Measured("error_ratio", _failed(minutes), _failed(before), _one_failure(minutes)),
+            Measured("error_ratio", _failed(minutes), _failed(before), _few_failures(minutes)),
             Measured("latency_mean_ms", _means(minutes), _means(before)),
-            Measured("requests", _requests(minutes, heard - {open_minute}), _requests(before, heard_then)),
+            Measured(
+                "requests", _requests(minutes, heard - {open_minute}), _requests(before, heard_then), _chance(minutes)
+            ),
         ]
     return found
 
@@ -121,22 +126,39 @@ def _failed(minutes: _Minutes) -> Points:
     return [(float(minute), tally.error_rate) for minute, tally in minutes]
 
 
-def _one_failure(minutes: _Minutes) -> float:
-    """What a single failure does to the share of failures over a few minutes: one failed call among two is no outage."""
-    calls = sum(tally.calls for _, tally in minutes) / max(1, len(minutes))
-    return 1.0 / max(1.0, _LEVEL_MINUTES * calls)
+def _sightings(tally: Tally) -> float:
+    """How many calls were really seen: of a sample, each stands for many, but proves no more than one."""
+    return min(tally.calls, float(tally.sampled)) if tally.sampled > 0 else tally.calls
+
+
+def _few_failures(minutes: _Minutes) -> float:
+    """What a failure or two do to the share of failures over a few minutes: one failed call among two is no outage, and among
+    some hundred services somebody has two within minutes."""
+    seen = sum(_sightings(tally) for _, tally in minutes) / max(1, len(minutes))
+    return min(1.0, _BY_CHANCE / max(1.0, _LEVEL_MINUTES * seen))
+
+
+def _chance(minutes: _Minutes) -> float:
+    """How far chance alone takes the number of requests a minute, over a few: calls that are sampled come in lumps."""
+    calls, seen = sum(tally.calls for _, tally in minutes), sum(_sightings(tally) for _, tally in minutes)
+    if not minutes or seen <= 0:
+        return 0.0
+    return calls / seen * math.sqrt(seen / len(minutes) / _LEVEL_MINUTES)
 
 
 def _means(minutes: _Minutes) -> Points:
-    """Mean latency in ms; minutes of few calls are drawn towards the mean of all."""
-    timed = [(minute, sum(tally.histogram), tally.latency_us / 1_000.0) for minute, tally in minutes]
-    calls, total = sum(count for _, count, _ in timed), sum(spent for _, _, spent in timed)
-    if calls <= 0:
+    """Mean latency in ms; minutes of few calls are drawn towards the usual minute."""
+    timed = [
+        (minute, sum(tally.histogram), tally.latency_us / 1_000.0, _sightings(tally) / tally.calls)
+        for minute, tally in minutes
+    ]
+    means = [spent / count for _, count, spent, _ in timed if count > 0]
+    if not means:
         return ()
-    level = total / calls
+    level = median(means)
     return [
-        (float(minute), (spent + _FEW_CALLS * level) / (count + _FEW_CALLS))
-        for minute, count, spent in timed
+        (float(minute), (spent * seen + _FEW_CALLS * level) / (count * seen + _FEW_CALLS))
+        for minute, count, spent, seen in timed
         if count > 0
     ]
 

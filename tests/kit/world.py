@@ -18,7 +18,7 @@ from tests.kit import world_company
 from tests.kit.world_company import HOW, TICK, Call, Route
 from tests.kit.world_flows import Connection, Flows, Legs, Tag
 from tests.kit.world_identities import Addresses
-from tests.kit.world_metrics import Metrics
+from tests.kit.world_metrics import Metrics, as_usual
 from tests.kit.world_spans import Spans
 
 EdgeKey = tuple[str, str]
@@ -158,7 +158,7 @@ class World:
     def _note_connection(self, call: Call, connection: Connection) -> None:
         self._note(call, Layer.NETWORK, connection.start)
         if connection.start >= self.start:
-            self._metrics.count(call, self._random.randint(5, 30))
+            self._metrics.count(call, as_usual(self._random.randint(5, 30)))
         client, server = connection.client, connection.server
         pair = (id(client), id(server))
         if pair in self._known_fakes:

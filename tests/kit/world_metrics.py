@@ -1,6 +1,6 @@
 """The metrics of the made-up company, as its Prometheus would write them on: remote write 1.0, one sample a minute.
 
-Comes in: every connection of a true edge. Goes out: bodies with the mesh's counters (of both ends' proxies), a span
+Comes in: every connection of a true edge, and how it went. Goes out: bodies with the mesh's counters (of both ends' proxies), a span
 processor's service graph and the clients' own histograms; and, by `note`, which edges their increases show. What is lost,
 as in a real company: edges with an end outside the mesh and without instrumentation; counts at a restart, when counters
 begin anew; whatever a series counted before its first sample.
@@ -8,8 +8,10 @@ begin anew; whatever a series counted before its first sample.
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from random import Random
 
 import cramjam
@@ -17,28 +19,76 @@ import cramjam
 from tests.kit.remote_write import HEADERS
 from tests.kit.world_company import Call, Kind, Route, Service
 
-__all__ = ["HEADERS", "Metrics"]
+__all__ = ["HEADERS", "Metrics", "Went", "as_usual"]
 
 Labels = Mapping[str, str]
-_BOUNDS = ("5", "25", "100", "500", "+Inf")
-_SHARES = (0.2, 0.6, 0.9, 0.99, 1.0)
+_BOUNDS = (5, 25, 100, 500, 2_000, float("inf"))
+_USUAL_MS = 30.0
+_USUALLY_FAIL = 0.02
 _SCRAPED_AT = 45.0
 _RESTART = 0.02
 _MESHED_ROUTES = frozenset((Route.DIRECT, Route.TRANSLATED, Route.VIP))
 
 
+@dataclass(frozen=True, slots=True)
+class Went:
+    """How the requests of one connection went, as the caller saw it: how many failed, and how long they took in ms on average;
+    and how many of them, and of their failures, the callee had a hand in."""
+
+    requests: float
+    failed: float
+    mean_ms: float
+    arrived: float
+    failed_there: float
+
+
+def as_usual(requests: float) -> Went:
+    """Requests on a day when nothing is wrong."""
+    failed = _USUALLY_FAIL * requests
+    return Went(requests, failed, _USUAL_MS, requests, failed)
+
+
+Part = Callable[[Went], float]
+"""What a series counts of requests."""
+
+
+def _all(went: Went) -> float:
+    return went.requests
+
+
+def _ok(went: Went) -> float:
+    return went.requests - went.failed
+
+
+def _failed(went: Went) -> float:
+    return went.failed
+
+
+def _ok_there(went: Went) -> float:
+    return went.arrived - went.failed_there
+
+
+def _failed_there(went: Went) -> float:
+    return went.failed_there
+
+
+def _within(bound: float, part: Part) -> Part:
+    """As many as took no longer than `bound` ms, where times are exponentially distributed."""
+    return lambda went: part(went) * (1.0 - math.exp(-bound / max(went.mean_ms, 0.001)))
+
+
 class _Series:
     """One counter: `value` now, and what it said last, None before its first sample."""
 
-    __slots__ = ("call", "packed", "said", "share", "value")
+    __slots__ = ("call", "packed", "part", "said", "value")
 
-    def __init__(self, name: str, labels: Labels, call: Call | None, share: float) -> None:
+    def __init__(self, name: str, labels: Labels, call: Call | None, part: Part) -> None:
         self.packed = b"".join(
             _field(1, _field(1, key.encode()) + _field(2, text.encode()))
             for key, text in sorted({"__name__": name, **labels}.items())
         )
         self.call = call  # whose edge an increase shows; None where nobody could tell the caller
-        self.share = share
+        self.part = part
         self.value = 0.0
         self.said: float | None = None
 
@@ -46,14 +96,16 @@ class _Series:
 class Metrics:
     """Counts connections, and writes the counters once a minute."""
 
-    def __init__(self, random: Random, start: float, note: Callable[[Call], None]) -> None:
+    def __init__(self, random: Random, start: float, note: Callable[[Call], None], *, numbers: bool = False) -> None:
+        """`numbers`: every source counts failures and times latency, not only the mesh some of them."""
+        self._numbers = numbers
         self._random = random
         self._start = start
         self._note = note
         self._series: dict[Call, list[_Series]] = {}
         self._by_labels: dict[bytes, _Series] = {}
 
-    def count(self, call: Call, requests: int) -> None:
+    def count(self, call: Call, went: Went) -> None:
         """Take in the requests of one connection."""
         series = self._series.get(call)
         if series is None:
@@ -61,7 +113,7 @@ class Metrics:
             series = [self._by_labels.setdefault(one.packed, one) for one in self._made(call)]
             self._series[call] = series
         for one in series:
-            one.value += requests * one.share
+            one.value += one.part(went)
 
     def written(self, minute: int) -> bytes:
         """The body of a minute's scrape, snappy-packed; b"" where there is nothing to say."""
@@ -96,7 +148,7 @@ class Metrics:
                 "client": caller.reported[0], "client_service_namespace": caller.reported[1],
                 "server": callee.reported[0], "server_service_namespace": callee.reported[1],
             }  # fmt: skip
-            return [_Series("traces_service_graph_request_total", labels, call, 1.0)]
+            return self._of_span_processor(call, labels)
         return self._of_client(call)
 
     def _of_mesh(self, call: Call) -> list[_Series]:
@@ -111,31 +163,53 @@ class Metrics:
                 **_workload("source", caller),
                 **_destination(callee),
             }
-            made.append(
-                _Series(
-                    "istio_requests_total", labels | {"response_code": "200"}, call if caller.meshed else None, 0.98
-                )
-            )
-            made.append(_Series("istio_requests_total", labels | {"response_code": "503"}, None, 0.02))
-            if reporter == "destination" and hash_of(call) % 5 == 0:
-                name = "istio_request_duration_milliseconds_bucket"
-                made += [
-                    _Series(name, labels | {"le": le}, None, share) for le, share in zip(_BOUNDS, _SHARES, strict=True)
-                ]
+            ok, failed = (_ok, _failed) if reporter == "source" else (_ok_there, _failed_there)
+            shows = call if caller.meshed else None
+            made.append(_Series("istio_requests_total", labels | {"response_code": "200"}, shows, ok))
+            made.append(_Series("istio_requests_total", labels | {"response_code": "503"}, None, failed))
+            if self._numbers or (reporter == "destination" and hash_of(call) % 5 == 0):
+                made += _buckets("istio_request_duration_milliseconds", labels, ok, 1.0)
+        return made
+
+    def _of_span_processor(self, call: Call, labels: Labels) -> list[_Series]:
+        name = "traces_service_graph_request"
+        made = [_Series(f"{name}_total", labels, call, _all)]
+        if self._numbers:
+            made.append(_Series(f"{name}_failed_total", labels, None, _failed))
+            made += _buckets(f"{name}_server_seconds", labels, _all, 1_000.0)
         return made
 
     def _of_client(self, call: Call) -> list[_Series]:
         name, namespace = call.caller.reported
-        labels = {
+        labels: dict[str, str] = {
             "job": f"{namespace}/{name}" if namespace else name,
             "server_address": call.callee.hosts[hash_of(call) % len(call.callee.hosts)],
             "server_port": str(call.callee.port),
         }
         if call.callee.kind is Kind.DATABASE:
-            metric, more = "db_client_operation_duration_seconds_count", {"db_system_name": "postgresql"}
+            metric, labels["db_system_name"] = "db_client_operation_duration_seconds", "postgresql"
         else:
-            metric, more = "http_client_request_duration_seconds_count", {"http_request_method": "GET"}
-        return [_Series(metric, labels | more, call, 1.0)]
+            metric, labels["http_request_method"] = "http_client_request_duration_seconds", "GET"
+        if not self._numbers:
+            return [_Series(f"{metric}_count", labels, call, _all)]
+        return [
+            _Series(f"{metric}_count", labels, call, _ok),
+            _Series(f"{metric}_count", labels | {"error_type": "timeout"}, None, _failed),
+            *_buckets(metric, labels, _ok, 1_000.0),
+        ]
+
+
+def _buckets(metric: str, labels: Labels, part: Part, unit_ms: float) -> list[_Series]:
+    """A histogram's series, with bounds in units of `unit_ms`."""
+    return [
+        _Series(
+            f"{metric}_bucket",
+            {**labels, "le": f"{bound / unit_ms:g}".replace("inf", "+Inf")},
+            None,
+            _within(bound, part),
+        )
+        for bound in _BOUNDS
+    ]
 
 
 def hash_of(call: Call) -> int:

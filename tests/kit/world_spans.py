@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from dataclasses import dataclass
 from random import Random
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
@@ -23,10 +24,31 @@ _DEEPEST, _WIDEST, _LONGEST = 5, 3, 40
 _LATE = 0.03
 
 
-class Spans:
-    """Plays sampled requests minute by minute. `note` hears of every edge that the spans of a request show."""
+@dataclass(frozen=True, slots=True)
+class Fate:
+    """How what one span tells of goes: the share that fails, and how long it takes in seconds. `silent`: it tells nothing."""
 
-    def __init__(self, company: Company, random: Random, start: float, note: Callable[[Call, float], None]) -> None:
+    fails: float
+    lasts: float
+    silent: bool = False
+
+
+USUAL = {Service: Fate(0.01, 0.05), Call: Fate(0.01, 0.03)}
+
+
+class Spans:
+    """Plays sampled requests minute by minute. `note` hears of every edge that the spans of a request show; `fate` says how a
+    service's own spans and its calls go."""
+
+    def __init__(
+        self,
+        company: Company,
+        random: Random,
+        start: float,
+        note: Callable[[Call, float], None],
+        fate: Callable[[Service | Call], Fate] = lambda one: USUAL[type(one)],
+    ) -> None:
+        self._fate = fate
         self._random = random
         self._start = start
         self._note = note
@@ -90,7 +112,10 @@ class Spans:
                         self._begin()
                         self._serve(call.callee, b"", at, depth + 1)
             return
-        span = self._span(service, Span.SPAN_KIND_SERVER, parent, at, 0.05)
+        fate = self._fate(service)
+        if fate.silent:
+            return
+        span = self._span(service, Span.SPAN_KIND_SERVER, parent, at, fate)
         self._work(service, span, at + 0.001, depth)
 
     def _work(self, service: Service, parent: bytes, at: float, depth: int) -> None:
@@ -114,7 +139,7 @@ class Spans:
         attributes = {"server.address": self._random.choice(callee.hosts)}
         if callee.kind is Kind.DATABASE:
             attributes["db.system.name"] = "postgresql"
-        client = self._span(call.caller, Span.SPAN_KIND_CLIENT, parent, at, 0.03, attributes)
+        client = self._span(call.caller, Span.SPAN_KIND_CLIENT, parent, at, self._fate(call), attributes)
         self._note(call, at)
         if callee.kind is Kind.SERVICE:
             self._serve(callee, client, at + 0.001, depth + 1)
@@ -122,11 +147,11 @@ class Spans:
     def _publish(self, call: Call, parent: bytes, at: float, depth: int) -> None:
         """A message goes to a topic, and each of its consumers gets it."""
         names = {"messaging.system": "kafka", "messaging.destination.name": call.callee.name}
-        producer = self._span(call.caller, Span.SPAN_KIND_PRODUCER, parent, at, 0.002, names)
+        producer = self._span(call.caller, Span.SPAN_KIND_PRODUCER, parent, at, Fate(0.01, 0.002), names)
         self._note(call, at)
         for onward in self._calls.get(call.callee, ()):
             if onward.active(self._minute):
-                span = self._span(onward.callee, Span.SPAN_KIND_CONSUMER, producer, at + 0.5, 0.01, names)
+                span = self._span(onward.callee, Span.SPAN_KIND_CONSUMER, producer, at + 0.5, self._fate(onward), names)
                 self._note(onward, at)
                 self._work(onward.callee, span, at + 0.501, depth + 1)
 
@@ -136,18 +161,18 @@ class Spans:
         kind: Span.SpanKind.ValueType,
         parent: bytes,
         at: float,
-        lasts: float,
+        fate: Fate,
         attributes: dict[str, str] | None = None,
     ) -> bytes:
         identifier = self._random.randbytes(8)
         span = Span(
             trace_id=self._trace, span_id=identifier, parent_span_id=parent, trace_state=_SAMPLED, kind=kind, name="work",
-            start_time_unix_nano=int(at * 1e9), end_time_unix_nano=int((at + lasts) * 1e9),
+            start_time_unix_nano=int(at * 1e9), end_time_unix_nano=int((at + fate.lasts) * 1e9),
         )  # fmt: skip
         span.attributes.extend(attribute(key, text) for key, text in (attributes or {}).items())
-        if self._random.random() < 0.01:
+        if self._random.random() < fate.fails:
             span.status.code = Status.STATUS_CODE_ERROR
         self._length += 1
         delay = self._random.uniform(15.0, 25.0) if self._random.random() < _LATE else self._random.uniform(0.5, 5.0)
-        self._arrivals[int((at + lasts + delay - self._start) // TICK)][service].append(span)
+        self._arrivals[int((at + fate.lasts + delay - self._start) // TICK)][service].append(span)
         return identifier
