@@ -19,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, m
 from bot.catalog.fetch import require_web_address
 from bot.catalog.pagerduty_api import DEFAULT_URL as PAGERDUTY_API_URL
 from bot.catalog.setting_types import LinkTemplates, Paths
+from bot.enrich.causes.setting_type import MetricRules
 from bot.errors import ConfigError
 from bot.names import BACKGROUND
 from bot.setting_types import ApiTokens, Names, Secret, Secrets
@@ -74,6 +75,11 @@ class Settings(BaseModel):
     links: LinkTemplates = Field(
         (),
         description="comma-separated `name=address` of every service's logs, traces or metrics; `{service}`, `{from}` … are filled in",
+    )
+
+    metric_kinds: MetricRules = Field(
+        (),
+        description="comma-separated `PATTERN=KIND`: what metrics of these names measure, before the bot's own rules",
     )
 
     slack_bot_token: Secret | None = Field(

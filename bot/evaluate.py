@@ -10,6 +10,7 @@ from typing import Any
 
 from rich.table import Table
 
+from bot.enrich.causes.metric_kinds import TABLE, MetricTable
 from bot.grading.cases import Case, read
 from bot.grading.report import Grades, answers, grade
 
@@ -26,11 +27,12 @@ class Evaluation:
         return {"ranked": self.ranked, "files": {name: one.stored() for name, one in self.grades.items()}}
 
 
-def evaluate(paths: Sequence[Path], predictions: Path | None = None) -> Evaluation:
-    """Rank every case of every file. Predictions are written whole or not at all. Raises BadCase and OSError."""
+def evaluate(paths: Sequence[Path], predictions: Path | None = None, table: MetricTable = TABLE) -> Evaluation:
+    """Rank every case of every file; `table` says what metrics' names measure. Predictions are written whole or not at
+    all. Raises BadCase and OSError."""
     grades, everything, lines = {}, [], []
     for path in paths:
-        answered = list(answers(read(path)))
+        answered = list(answers(read(path), table))
         everything += answered
         lines += [_line(case, [(one.service, one.p) for one in verdict.candidates]) for case, verdict, _ in answered]
         if (found := grade(answered)) is not None:

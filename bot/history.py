@@ -208,9 +208,8 @@ class History:
             if newest > 0:
                 heard[layer] = newest
         # These read as the live ones do, which the types cannot say as long as the view names those.
-        return MapView(
-            cast(LiveGraph, graph), cast("Mapping[Layer, Windows]", windows), catalog, heard, changes=self._live.changes
-        )
+        reading = cast(LiveGraph, graph), cast("Mapping[Layer, Windows]", windows)
+        return MapView(*reading, catalog, heard, self._live.changes, metrics=self._live.metrics)
 
     def _last_seen(self, index: EdgeIndex, past: Past, counts: PastCounts, size: int) -> Floats:
         """By position, 0 for what nobody had seen for too long."""

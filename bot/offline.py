@@ -13,6 +13,7 @@ from bot.catalog.pagerduty_api import PagerDutyApi
 from bot.catalog.sources import Remote, Sources
 from bot.change_intake import ChangeIntake
 from bot.config import Settings
+from bot.enrich.causes.metric_kinds import MetricTable
 from bot.enrich.view import MapView
 from bot.graph.live import LiveGraph
 from bot.ingest import load
@@ -45,7 +46,8 @@ def build_view(settings: Settings, sources: Sources) -> MapView:
     catalog = sources.read(time.time(), remote=False)
     names = NameIndex(catalog.aliases)
     graph = LiveGraph(names, settings.max_services, settings.max_edges, Background(settings.hidden_services))
-    return MapView(graph, {layer: Windows(layer) for layer in Layer}, catalog, templates=settings.links)
+    windows = {layer: Windows(layer) for layer in Layer}
+    return MapView(graph, windows, catalog, templates=settings.links, metrics=MetricTable(settings.metric_kinds))
 
 
 @asynccontextmanager

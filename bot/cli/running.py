@@ -14,6 +14,7 @@ from rich.markup import escape
 
 from bot import __version__, app, config, demo, evaluate, logs
 from bot.cli.terminal import AsJson, Token, Url, cli, out, say
+from bot.enrich.causes.metric_kinds import MetricTable
 from bot.errors import ConfigError
 from bot.feed import Feeder
 from bot.grading.cases import BadCase
@@ -94,7 +95,7 @@ def run_evaluation(
 ) -> None:
     """Rank labelled root-cause cases; print how often the ranking is right, beside plain methods."""
     try:
-        found = evaluate.evaluate(files, predictions)
+        found = evaluate.evaluate(files, predictions, MetricTable(config.load().metric_kinds))
     except BadCase as error:
         raise ConfigError(str(error)) from None
     except OSError as error:

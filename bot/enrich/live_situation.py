@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from statistics import median
 
-from bot.enrich.causes.metric_kinds import TABLE, Family
+from bot.enrich.causes.metric_kinds import Family
 from bot.enrich.causes.situation import Event, Measured, Points, Situation
 from bot.enrich.view import COUNTING_LAYERS, MapView
 from bot.graph.walk import dependencies, dependents
@@ -43,7 +43,7 @@ def situation(
     services = sorted({service, *below, *above})
     known = set(services)
     callees = {one: sorted(known.intersection(view.graph.shown_callees(one))) for one in services}
-    metric = _ABOUT.get(TABLE.kind(about).family, "") if about else ""
+    metric = _ABOUT.get(view.metrics.kind(about).family, "") if about else ""
     measured = _measured(view, services, now, usual)
     minutes = max((len(one.points) for those in measured.values() for one in those), default=1)
     return Situation(

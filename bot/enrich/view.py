@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from bot.catalog.entries import Catalog, CatalogEntry
 from bot.catalog.links import LinkTemplate
 from bot.changes.log import ChangeLog
+from bot.enrich.causes.metric_kinds import TABLE, MetricTable
 from bot.graph.live import LiveGraph
 from bot.layers.windows import Windows
 from bot.model import EdgeKey, Layer, Tally
@@ -32,6 +33,8 @@ class MapView:
     """Services with an alert firing now, and since when (epoch s)."""
     templates: tuple[LinkTemplate, ...] = ()
     """Links out that every service has."""
+    metrics: MetricTable = TABLE
+    """What metrics' names say they measure."""
     _entries: dict[str, CatalogEntry | None] = field(default_factory=dict)
 
     def counts(self, edge: EdgeKey, since: float, until: float) -> Tally:

@@ -153,7 +153,7 @@ class AlertPath:
             return None
         about = next((stored.alert.title for stored in case.members if stored.service == known[0]), "")
         around = situation(self.view, known[0], _onset(case), about, until=case.now)
-        found = case.cause = cause_facts(await asyncio.to_thread(rank, around))
+        found = case.cause = cause_facts(await asyncio.to_thread(rank, around, self.view.metrics))
         verdict = f"named {found.service}" if found.service else "named nobody"
         case.decided("causes", verdict, found.why_none or "; ".join(found.evidence))
         return None

@@ -223,7 +223,9 @@ async def why(
     usual = await history.at(moment - _DAY)
     service = _id(shown, name)
     # The map belongs to the event loop, what is read off it to nobody: the thinking is done in a thread.
-    found = await asyncio.to_thread(rank, situation(shown, service, moment, about, usual, now if live else moment))
+    found = await asyncio.to_thread(
+        rank, situation(shown, service, moment, about, usual, now if live else moment), view.metrics
+    )
     return causes(shown, service, moment, found, limit, until=now if live else moment)
 
 

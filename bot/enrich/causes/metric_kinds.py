@@ -7,7 +7,7 @@ first pattern that is found in the name decides, and settings may put patterns o
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import lru_cache
@@ -58,6 +58,35 @@ _RULES: tuple[Rule, ...] = (
     (r"net_|network|bytes|packet|(^|_)[rt]x(_|$)|receive|transmit|trainsmit", MetricKind(Family.NETWORK, 0)),
     (r"request|rps|qps|(^|_)ops(_|$)|throughput|calls|count|per_(sec|min)|_rate$|_total$|traffic|volume", MetricKind(Family.TRAFFIC, 0)),
 )  # fmt: skip
+KINDS: Mapping[str, MetricKind] = {
+    "latency": _LATENCY,
+    "errors": MetricKind(Family.ERRORS),
+    "error_ratio": MetricKind(Family.ERRORS, 1, ratio=True),
+    "availability": MetricKind(Family.ERRORS, -1, ratio=True),
+    "traffic": MetricKind(Family.TRAFFIC, 0),
+    "resource": MetricKind(Family.RESOURCE, 0),
+    "network": MetricKind(Family.NETWORK, 0),
+    "other": PLAIN,
+}
+"""What a user's own rule may say of the names it matches. `errors` counts failures, `error_ratio` and `availability` are shares."""
+
+MAX_RULES = 200
+
+
+def parse_rule(text: str) -> Rule:
+    """Read `PATTERN=KIND`: a regular expression for metrics' names in our spelling (`spelled`), and one of `KINDS`. Raises
+    ValueError that says what is wrong."""
+    pattern, _, name = text.rpartition("=")
+    kind = KINDS.get(name.strip())
+    if not pattern.strip() or kind is None:
+        raise ValueError(f"{text[:80]!r}: want PATTERN=KIND with a kind of {', '.join(KINDS)}")
+    try:
+        re.compile(pattern.strip())
+    except re.error as error:
+        raise ValueError(f"{pattern[:80]!r} is no regular expression: {error}") from None
+    return pattern.strip(), kind
+
+
 _WORD_ENDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _OUTBOUND = re.compile(r"(^|_)(client|outbound|upstream|src|source|callee|rpc_client)(_|$)")
 

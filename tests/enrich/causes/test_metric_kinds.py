@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.enrich.causes.metric_kinds import TABLE, Family, MetricKind, MetricTable, spelled
+from bot.enrich.causes.metric_kinds import TABLE, Family, MetricKind, MetricTable, parse_rule, spelled
 
 
 @pytest.mark.parametrize(
@@ -59,3 +59,21 @@ def test_own_rules_come_first() -> None:
 def test_spellings_are_one() -> None:
     assert spelled("http.server.requestDuration") == spelled("http-server_request_duration")
     assert spelled("HTTPErrors") == "http_errors"
+
+
+# -- rules of the user's own -------------------------------------------------------------------------------------------
+
+
+def test_a_users_rule_comes_before_the_bots_own() -> None:
+    table = MetricTable([parse_rule("^checkout_lag$ = latency"), parse_rule("a=b$=traffic")])
+
+    assert TABLE.kind("checkoutLag").family is Family.RESOURCE
+    assert table.kind("checkoutLag").family is Family.LATENCY
+    assert table.kind("checkout_lag_2").family is Family.RESOURCE
+    assert table.kind("a=b").family is Family.TRAFFIC
+
+
+@pytest.mark.parametrize("text", ["latency", "=latency", "lag=", "lag=slow", "(=latency", " =latency"])
+def test_a_rule_that_cannot_be_read_says_what_is_wrong(text: str) -> None:
+    with pytest.raises(ValueError, match=r"want PATTERN=KIND|no regular expression"):
+        parse_rule(text)
