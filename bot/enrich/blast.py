@@ -144,7 +144,8 @@ def _hit(view: MapView, reach: Reach, now: float) -> Mapping[str, str]:
 def _share(view: MapView, path: Sequence[str]) -> tuple[float | None, bool]:
     """The expected share of the first service's requests that need the last, and whether a queue lies between."""
     share: float | None = 1.0
-    queues = {service for service in path if view.graph.node(service).kind is Kind.QUEUE}
+    node = view.graph.node
+    queues = [service for service in path if node(service).kind is Kind.QUEUE]
     asynchronous = bool(queues)
     for caller, callee in pairwise(path):
         if caller in queues:

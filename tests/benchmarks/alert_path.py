@@ -56,6 +56,7 @@ async def _measure(base: Path, edges: list[tuple[str, str]], slack_url: str, log
     try:
         print(f"start-up with 10,000 services / 100,000 edges: {time.perf_counter() - started:.2f} s (target 5 s)")
         async with aiohttp.ClientSession(bot.url) as session:
+            await asyncio.sleep(big_map.SETTLED_SECONDS)
             callees = [callee for _, callee in edges]
             hubs = [name for name, _ in Counter(callees).most_common(20)]
             await _queries(session, random.Random(1).sample(callees, QUERIES), "random services")

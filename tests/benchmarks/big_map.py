@@ -15,6 +15,9 @@ from bot.storage.map_store import MapStore, StoredEdge
 UNHURRIED = {"TOPOLOGY_BOT_API_RATE": "100000", "TOPOLOGY_BOT_API_BURST": "100000"}
 """Settings of a bot that answers a benchmark as fast as it asks: a refusal would be timed as an answer."""
 
+SETTLED_SECONDS = 15.0
+"""After a start the bot still reads what the past is asked from, and rolls minutes up."""
+
 
 def edges(services: int, count: int, seed: int = 11) -> list[tuple[str, str]]:
     """`count` different edges among `services` services; a few callees are hubs that a large part of all calls goes to."""

@@ -24,8 +24,6 @@ from tests.kit.bots import launch, ready, start_process
 
 ROUNDS = 40
 QUERIES = 300
-SETTLED_SECONDS = 15.0
-"""After a start the bot still reads what the past is asked from, and rolls minutes up."""
 
 
 async def main() -> None:
@@ -105,7 +103,7 @@ async def _size(folder: Path, services: int) -> None:
             f"{services:,} services, {len(edges):,} edges in three layers: ready in {time.perf_counter() - started:.1f} s"
         )
         async with aiohttp.ClientSession(bot.url) as session:
-            await asyncio.sleep(SETTLED_SECONDS)
+            await asyncio.sleep(big_map.SETTLED_SECONDS)
             chosen = random.Random(3).sample([callee for _, callee in edges], QUERIES)
             for depth, target in ((1, "3 ms"), (3, "20 ms")):
                 times = []
