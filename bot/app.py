@@ -46,6 +46,7 @@ from bot.slack.send import OutboxWorker, Policy
 from bot.storage.alert_store import AlertStore
 from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database
+from bot.storage.grade_store import GradeStore
 from bot.storage.history_store import HistoryStore
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.map_store import MapStore
@@ -58,6 +59,7 @@ from bot.web.api import Api
 from bot.web.auth import Gate, Token
 from bot.web.change_doors import ChangeDoors, change_doors
 from bot.web.flow_doors import FlowDoors
+from bot.web.grades import Grades
 from bot.web.limits import RateLimit
 from bot.web.metric_doors import MetricDoors
 from bot.web.overlay import Overlay
@@ -155,10 +157,10 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         # One process works a database (see the README's limits), so what is under way at the start was left by a dead one.
         sender = OutboxWorker(outbox, sink, pace, Policy(sole_worker=True))
         parsers = {module.SOURCE: module.parse for module in (alertmanager, pagerduty)}
+        incidents = IncidentReader(database)
         path = AlertPath(
             alerts, view, parsers, views.incident, settings.channel, ingest.feed.incident, lambda: worker.hurried
         )
-        incidents = IncidentReader(database)
         again = Rethinking(alerts, incidents, path, settings.rethink_seconds, sender.wake)
         worker = AlertWorker(alerts, path, again, views.forwarded, sender.wake)
 
@@ -168,7 +170,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             settings.edge_retention_seconds,
             Background(settings.hidden_services),
             changes.store,
-            alerts.fired,
+            incidents.fired,
         )
         await history.note_properties(time.time())
         feeds = _feeds(settings, ingest.intake, ipc, network, changes)
@@ -214,7 +216,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             MetricDoors(intake, ipc, gate),
             ChangeDoors(changes, gate, change_doors(settings.change_secrets, settings.allow_unsigned)),
             Webhooks(doors, alerts, worker), Api(view, gate, history, incidents, changes.store),
-            Stream(ingest.feed, view, gate), Overlay(view, gate), status,
+            Stream(ingest.feed, view, gate), Overlay(view, gate), Grades(GradeStore(database), view, gate), status,
         )  # fmt: skip
         for room in rooms:
             application.add_routes(room.routes())

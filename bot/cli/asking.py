@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
-from rich.markup import escape
-from rich.table import Table
 
 from bot import config, offline
 from bot.cli.lines import change_lines, diff_lines, overlay_lines
-from bot.cli.terminal import Answer, AsJson, Token, Url, ask, cli, out, say
+from bot.cli.terminal import Answer, AsJson, Token, Url, ask, cli, say
 from bot.client import Client
 from bot.enrich import answers, workload_answers
 from bot.enrich.about import about_lines
@@ -27,14 +24,13 @@ from bot.errors import ConfigError, NotFound
 from bot.history import History
 from bot.slack import answers as views
 from bot.slack.console import plain
-from bot.storage.alert_store import AlertStore
 from bot.storage.history_store import HistoryStore
 from bot.storage.incident_reader import IncidentReader
 from bot.telemetry import trace_file
 from bot.web import parameters
 from bot.web.api import changes, why
 from bot.web.changes import change_events
-from bot.web.status import Parts, examine
+from bot.web.status import Parts
 
 
 @cli.command()
@@ -79,7 +75,7 @@ def show(
 
 
 def _history(parts: Parts) -> History:
-    fired = AlertStore(parts.database).fired
+    fired = IncidentReader(parts.database).fired
     return History(parts.view, HistoryStore(parts.database), changes=parts.changes, fired=fired)
 
 
@@ -261,51 +257,3 @@ def owner(
         raise typer.Exit(1) from None
     say(answer, as_json, "\n".join(about_lines(answer)))
     raise typer.Exit(0 if answer["owner"] else 1)
-
-
-@cli.command()
-def doctor(url: Url = "", token: Token = "", as_json: AsJson = False) -> None:
-    """Per source the last event, count and lag; whether Slack and the database are reachable; what to mend."""
-
-    async def read(parts: Parts) -> Answer:
-        return await examine(parts, time.time())
-
-    found = ask(url, token, "/api/v1/doctor", read, ask_hosts=True)
-    if as_json:
-        print(json.dumps(found))
-    else:
-        _print_doctor(found)
-    raise typer.Exit(0 if found["ok"] else 1)
-
-
-def _print_doctor(found: Answer) -> None:
-    table = Table("source", "last event", "lag", "count", "left out", box=None, pad_edge=False)
-    for name, one in found["telemetry"].items():
-        table.add_row(
-            name,
-            one["last_event"],
-            f"{one['lag_seconds']:.0f} s",
-            str(one["accepted"]),
-            str(sum(one["dropped"].values())),
-        )
-    for name, one in found["layers"].items():
-        table.add_row(f"layer {name}", one["last_seen"], f"{one['age_seconds']:.0f} s", "", "")
-    for name, one in found["alerts"].items():
-        table.add_row(name, one["last_event"], f"{one['lag_seconds']:.0f} s", str(one["count"]), str(one["failed"]))
-    for name, one in found["changes"].items():
-        lag = "" if one["lag_seconds"] is None else f"{one['lag_seconds']:.0f} s"
-        table.add_row(f"changes {name}", one["last_event"] or "never", lag, str(one["count"]), "")
-    out.print(table if table.row_count else "nothing has arrived yet")
-    for what, count in found["left_out"].items():
-        out.print(escape(f"left out: {count} × {what}"))
-    for name, state in found["feeds"].items():
-        out.print(escape(f"{name}: " + ", ".join(f"{key} {value}" for key, value in state.items() if value != "")))
-    database, slack = found["database"], found["slack"]
-    out.print(f"map: {found['map']['services']} services, {found['map']['edges']} edges")
-    out.print(f"database: {database['kind']}, version {database['version']}")
-    out.print(escape(f"{slack['sink']}: {slack['says']}"))
-    out.print(f"outbox: {found['outbox']['waiting']} waiting")
-    for problem in found["problems"]:
-        out.print(f"[bold red]✗[/] {escape(problem)}")
-    if found["ok"]:
-        out.print("[bold green]✓[/] nothing to mend")

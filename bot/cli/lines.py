@@ -41,3 +41,37 @@ def change_lines(answer: Answer) -> list[str]:
             f"  {item['at']}  {item['kind']:7}{item['service']}: {item['title']}{author} [{item['source']}]{link}"
         )
     return lines
+
+
+def accuracy_lines(answer: Answer) -> list[str]:
+    """How right the bot was (see `bot.grading.accuracy`)."""
+    lines = [f"since {answer['from']}: {answer['says']}"]
+    if not answer["incidents"]:
+        return lines
+    radius, causes = answer["radius"], answer["causes"]
+    lines.append(
+        f"blast radius: {radius['hit']} of {radius['predicted']} predicted were hit ({_percent(radius['precision'])}), "
+        f"{radius['missed']} hit and not predicted (recall {_percent(radius['recall'])})"
+    )
+    lines.append(_causes("likely causes", causes))
+    for one in answer["calibration"]:
+        if one["count"]:
+            lines.append(f"  said {_percent(one['said'])}: right {_percent(one['right'])} of {one['count']}")
+    for title, part in (("evidence", answer["evidence"]),):
+        lines += [_causes(f"  {title} {name}", found) for name, found in part.items()]
+    lines += [_causes(f"  layer {name}", found["causes"]) for name, found in answer["layers"].items()]
+    lines += [_causes(f"  {one['week']}", one["causes"]) for one in answer["weeks"]]
+    return lines
+
+
+def _causes(title: str, found: Answer) -> str:
+    if not found["confirmed"]:
+        return f"{title}: none confirmed"
+    return (
+        f"{title}: first {_percent(found['first'])}, among three {_percent(found['among_three'])} of {found['confirmed']}; "
+        f"named {found['named']} times, right {_percent(found['named_right'])}"
+    )
+
+
+def _percent(share: float | None) -> str:
+    return "–" if share is None else f"{100 * share:.0f}%"

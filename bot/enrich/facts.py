@@ -18,7 +18,11 @@ from bot.model import Owner
 RADIUS_LIMIT = 2_000
 """A message counts no further: beyond the nearest two thousand dependents nobody reads on, and it must come at once."""
 
+RADIUS_GRADED = 200
+"""Dependents whose fate is followed until the incident is over."""
+
 _LISTED = 10
+_RANKED = 5
 _OWNERS_LISTED = 4
 _REASONS = 3
 
@@ -53,6 +57,10 @@ class FailingCall:
     failing: str
 
 
+RankedCause = tuple[str, float, tuple[str, ...]]
+"""(service, p from 0 to 1, the families of evidence that speak for it)"""
+
+
 @dataclass(frozen=True, slots=True)
 class CauseFacts:
     """The likely cause of the first service's trouble: who (p from 0 to 1, with the evidence in words), or why nobody is
@@ -64,6 +72,8 @@ class CauseFacts:
     why_none: str = ""
     ruled_out: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
+    ranked: tuple[RankedCause, ...] = ()
+    """The likeliest, named or not: what is graded once the incident is over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,13 +96,21 @@ class MapFacts:
     runbook: str = ""
     truncated: bool = False
     cause: CauseFacts | None = None
+    radius: tuple[str, ...] = ()
+    """All dependents, as far as `RADIUS_GRADED`, those hit first."""
+    radius_hit: tuple[str, ...] = ()
 
 
 def cause_facts(found: Verdict) -> CauseFacts:
     """What a message says of a verdict."""
     named = found.named
     said = (named.service, round(named.p, 2), named.sentences[:_REASONS]) if named is not None else ("", 0.0, ())
-    return CauseFacts(*said, found.why_none, found.ruled_out[:_LISTED], found.unknown[:_LISTED])
+    ranked = tuple(
+        (one.service, round(one.p, 3), tuple(sorted({each.family for each in one.evidence if each.sentence})))
+        for one in found.candidates[:_RANKED]
+        if one.p > 0
+    )
+    return CauseFacts(*said, found.why_none, found.ruled_out[:_LISTED], found.unknown[:_LISTED], ranked)
 
 
 def stored_cause(facts: Mapping[str, Any]) -> CauseFacts | None:
@@ -101,7 +119,10 @@ def stored_cause(facts: Mapping[str, Any]) -> CauseFacts | None:
     if not said:
         return None
     named = {name: tuple(said.get(name, ())) for name in ("evidence", "ruled_out", "unknown")}
-    return CauseFacts(said.get("service", ""), said.get("p", 0.0), why_none=said.get("why_none", ""), **named)
+    ranked = tuple((service, p, tuple(families)) for service, p, families in said.get("ranked", ()))
+    return CauseFacts(
+        said.get("service", ""), said.get("p", 0.0), why_none=said.get("why_none", ""), ranked=ranked, **named
+    )
 
 
 def read_map(
@@ -139,6 +160,8 @@ def read_map(
         runbook=first.runbook if first else "",
         truncated=radius.truncated,
         cause=cause,
+        radius=radius.ranked[:RADIUS_GRADED],
+        radius_hit=radius.hit[:RADIUS_GRADED],
     )
 
 
@@ -215,6 +238,46 @@ class SourceCount:
 
 
 @dataclass(frozen=True, slots=True)
+class Outcome:
+    """What was said at first of an incident, and what became of it. `roots` alerted first; `predicted` are the dependents that the
+    first message counted; `hit` those of them that failed at any time since; `missed` failed too, and nobody had said so. `causes`
+    are the last that were thought out, `layers` what they rested on."""
+
+    roots: tuple[str, ...] = ()
+    predicted: tuple[str, ...] = ()
+    hit: tuple[str, ...] = ()
+    missed: tuple[str, ...] = ()
+    causes: tuple[RankedCause, ...] = ()
+    named: str = ""
+    layers: tuple[str, ...] = ()
+
+
+def followed(before: Mapping[str, Any] | None, now: MapFacts | None) -> Outcome | None:
+    """The outcome as it stands: what the incident's stored facts had of it, and what the map says now. None where the map
+    never said anything."""
+    known = (before or {}).get("outcome") or {}
+    if now is None and not known:
+        return None
+    so_far = {name: tuple(known.get(name, ())) for name in ("roots", "predicted", "hit", "missed", "layers")}
+    causes = tuple((service, p, tuple(families)) for service, p, families in known.get("causes", ()))
+    named = known.get("named", "")
+    if now is not None:
+        alerting = tuple(service.name for service in now.services if service.known)
+        roots = so_far["roots"] or alerting
+        predicted = so_far["predicted"] if known else now.radius
+        if now.cause is not None and now.cause.ranked:
+            causes, named, so_far["layers"] = now.cause.ranked, now.cause.service, tuple(sorted(now.layers))
+        suspects = {service for service, _, _ in causes}
+        failing = dict.fromkeys((*now.radius_hit, *(one for one in alerting if one not in roots)))
+        hit = dict.fromkeys((*so_far["hit"], *(one for one in failing if one in predicted)))
+        missed = dict.fromkeys(
+            (*so_far["missed"], *(one for one in failing if one not in predicted and one not in suspects))
+        )
+        so_far |= {"roots": roots, "predicted": predicted, "hit": tuple(hit), "missed": tuple(missed)[:RADIUS_GRADED]}
+    return Outcome(**so_far, causes=causes, named=named)
+
+
+@dataclass(frozen=True, slots=True)
 class IncidentFacts:
     """Everything the root message says. `map` is None where the map could not be read; `degraded` then says why."""
 
@@ -232,6 +295,7 @@ class IncidentFacts:
     degraded: str = ""
     link: str = ""
     runbook: str = ""
+    outcome: Outcome | None = None
 
     def stored(self) -> dict[str, Any]:
         """As JSON-able values."""

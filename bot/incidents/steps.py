@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from bot import names
 from bot.enrich.causes.ranking import rank
-from bot.enrich.facts import IncidentFacts, SourceCount, cause_facts, read_map, stored_cause
+from bot.enrich.facts import IncidentFacts, Outcome, SourceCount, cause_facts, followed, read_map, stored_cause
 from bot.enrich.live_situation import situation
 from bot.enrich.view import MapView
 from bot.errors import BadRequest
@@ -166,8 +166,8 @@ class AlertPath:
 
     async def decide(self, case: Case) -> str | None:
         """Gather the facts and decide whether a reader needs to see them."""
-        case.facts = _facts(case)
         before = case.incident.facts if case.incident else None
+        case.facts = _facts(case, followed(before, case.map))
         action, reason = message_action(before, case.facts)
         case.decided("decide", action, reason)
         case.message = None if action == "leave" else self.render(case.facts)
@@ -189,6 +189,8 @@ class AlertPath:
         }  # fmt: skip
         if case.incident is None:
             outcome.incident |= {"group_key": case.changed[0].group_key, "created_at": case.now}
+        if facts.state == "resolved" and facts.outcome is not None:
+            outcome.grade = asdict(facts.outcome)
         message = None if case.message is None else (ROOT_KEY, self.channel, case.message)
         incident_id = case.incident_id = await self.store.commit(outcome, message)
         if incident_id is not None:
@@ -248,7 +250,7 @@ def _concerned(case: Case) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     return known, unknown
 
 
-def _facts(case: Case) -> IncidentFacts:
+def _facts(case: Case, outcome: Outcome | None) -> IncidentFacts:
     alerts = [stored.alert for stored in case.members]
     state = incident_state([alert.status for alert in alerts])
     live = [alert for alert in alerts if alert.status is not AlertStatus.RESOLVED] or alerts
@@ -270,6 +272,7 @@ def _facts(case: Case) -> IncidentFacts:
         degraded=case.degraded,
         link=worst.link,
         runbook=worst.runbook or (case.map.runbook if case.map else ""),
+        outcome=outcome,
     )
 
 

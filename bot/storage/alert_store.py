@@ -15,7 +15,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.model import Alert, AlertStatus, Message
-from bot.storage import outbox_store
+from bot.storage import grade_store, outbox_store
 from bot.storage.database import Database
 from bot.storage.tables import AlertRow, DecisionRow, DeliveryRow, IncidentRow
 
@@ -90,6 +90,8 @@ class Outcome:
     incident_id: int | None = None
     incident: dict[str, Any] = field(default_factory=dict)
     alerts: list[tuple[Alert, str, str]] = field(default_factory=list)
+    grade: dict[str, Any] | None = None
+    """What was said and what became of it, once the incident is over (see `bot.storage.grade_store`)."""
 
 
 class AlertStore:
@@ -242,18 +244,6 @@ class AlertStore:
         async with self._database.read() as connection:
             return {row[0]: row[1] for row in await connection.execute(statement)}
 
-    async def fired(self, at: float) -> dict[str, float]:
-        """Services with an alert that fired at `at`, as far as is known today, and since when (epoch s)."""
-        ended = func.coalesce(_alerts.c.ends_at, _alerts.c.updated_at)
-        statement = (
-            select(_alerts.c.service, func.min(_alerts.c.starts_at))
-            .where(_alerts.c.starts_at <= at, _alerts.c.service != "")
-            .where(or_(_alerts.c.status != AlertStatus.RESOLVED.value, ended > at))
-            .group_by(_alerts.c.service)
-        )
-        async with self._database.read() as connection:
-            return {row[0]: row[1] for row in await connection.execute(statement)}
-
     async def reserve_incident_id(self, connection: AsyncConnection, values: Mapping[str, Any]) -> int:
         """Open an incident inside the caller's transaction; gives its id."""
         result = await connection.execute(insert(_incidents).values(**values))
@@ -285,6 +275,8 @@ class AlertStore:
             if message is not None:
                 key, channel, content = message
                 await outbox_store.put(connection, key.format(incident=incident_id), channel, content, outcome.at)
+            if outcome.grade is not None and incident_id is not None:
+                await grade_store.put(connection, self._database, incident_id, outcome.grade, outcome.at)
             if outcome.delivery_id is not None:
                 done = update(_deliveries).where(_deliveries.c.id == outcome.delivery_id)
                 await connection.execute(done.values(state="done", verdict=outcome.verdict))

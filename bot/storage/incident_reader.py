@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import Table, select
+from sqlalchemy import Table, func, or_, select
 
+from bot.model import AlertStatus
 from bot.storage.database import Database
 from bot.storage.tables import AlertRow, DecisionRow, IncidentRow
 
@@ -51,6 +52,18 @@ class IncidentReader:
         wanted = select(_incidents.c.id).where(_incidents.c.state != "resolved").order_by(_incidents.c.id.desc())
         async with self._database.read() as connection:
             return list((await connection.execute(wanted.limit(limit))).scalars())
+
+    async def fired(self, at: float) -> dict[str, float]:
+        """Services with an alert that fired at `at`, as far as is known today, and since when (epoch s)."""
+        ended = func.coalesce(_alerts.c.ends_at, _alerts.c.updated_at)
+        statement = (
+            select(_alerts.c.service, func.min(_alerts.c.starts_at))
+            .where(_alerts.c.starts_at <= at, _alerts.c.service != "")
+            .where(or_(_alerts.c.status != AlertStatus.RESOLVED.value, ended > at))
+            .group_by(_alerts.c.service)
+        )
+        async with self._database.read() as connection:
+            return {row[0]: row[1] for row in await connection.execute(statement)}
 
     async def one(self, incident_id: int) -> dict[str, Any] | None:
         """One incident with its facts, alerts and decisions; None where there is none."""

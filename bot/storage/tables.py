@@ -211,6 +211,19 @@ class IncidentRow(SQLModel, table=True):
     facts: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
 
 
+class IncidentGradeRow(SQLModel, table=True):
+    """What was said of an incident and what became of it (`bot.enrich.facts.Outcome`), once it is over; and who a person says was
+    at fault: `confirmed_cause` is a service id, '' where nobody has said, `none` where it was none of those named."""
+
+    __tablename__ = "incident_grade"
+    incident_id: int = Field(primary_key=True)
+    closed_at: float = Field(index=True)
+    outcome: dict[str, Any] = Field(default_factory=dict, sa_column=Column(JSON, nullable=False))
+    confirmed_cause: str = ""
+    confirmed_by: str = ""
+    confirmed_at: float | None = None
+
+
 class AlertRow(SQLModel, table=True):
     """One alert. `service` is the id on the map, or empty where none was found; `named` what the sender called it."""
 

@@ -13,6 +13,7 @@ from bot.errors import BadRequest
 from bot.model import Layer
 
 MAX_DEPTH = 100
+MAX_WEEKS = 104
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +57,7 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter("alert", "an alert's number or fingerprint: the time and the kind of trouble are its own", _TEXT),
         Parameter("about", "what the trouble is about, as an alert's title or a metric's name says it", _TEXT),
         Parameter("kind", "only changes of this kind", {"type": "string", "enum": ["new", "gone", "changed"]}),
+        Parameter("weeks", "how many weeks back", {"type": "integer", "minimum": 1, "maximum": MAX_WEEKS, "default": 12}),
         Parameter("state", "only incidents in this state", {"type": "string", "enum": ["open", "resolved"]}),
     )
 }  # fmt: skip
@@ -115,6 +117,12 @@ def moment(given: Mapping[str, str], name: str, now: float) -> float | None:
     if found > now + 1:
         raise BadRequest(f"{name}: {text[:40]!r} is in the future")
     return found
+
+
+def whole(given: Mapping[str, str], name: str, otherwise: int) -> int:
+    """A whole number, `otherwise` where it is not given. Raises BadRequest."""
+    found = _number(given, name)
+    return otherwise if found is None else int(found)
 
 
 def _number(given: Mapping[str, str], name: str) -> float | None:

@@ -124,4 +124,9 @@ SCHEMAS: dict[str, Schema] = {
         "id": _INTEGER, "state": _TEXT, "title": _TEXT, "facts": {"type": "object"}, "alerts": _many({"type": "object"}),
         "decisions": _many(_object({"at": _MOMENT, "step": _TEXT, "verdict": _TEXT, "reason": _TEXT})), **_FRAME,
     }),
+    "Accuracy": _object({
+        "incidents": _INTEGER, "radius": {"type": "object"}, "causes": {"type": "object"}, "calibration": _many({"type": "object"}),
+        "weeks": _many({"type": "object"}), "layers": {"type": "object"}, "evidence": {"type": "object"}, "says": _TEXT,
+        "from": _MOMENT, "as_of": _MOMENT,
+    }),
 }  # fmt: skip

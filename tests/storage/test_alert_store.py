@@ -14,6 +14,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from bot.model import Alert, AlertStatus, Message
 from bot.storage.alert_store import MAX_ATTEMPTS, AlertStore, Outcome, StoredDelivery, Verdict
 from bot.storage.database import Database
+from bot.storage.incident_reader import IncidentReader
 from bot.storage.outbox_store import OutboxStore
 
 NOW = 1_700_000_000.0
@@ -419,15 +420,16 @@ async def test_resolved_alerts_and_resolved_incidents_do_not_fire(store: AlertSt
     assert await store.firing() == {}
 
 
-async def test_who_fired_at_a_moment_is_known_afterwards(store: AlertStore) -> None:
+async def test_who_fired_at_a_moment_is_known_afterwards(store: AlertStore, database: Database) -> None:
+    reader = IncidentReader(database)
     over = replace(ALERT, status=RESOLVED, starts_at=NOW - 500, ends_at=NOW - 300)
     await opened(store, over, state="resolved")
     await opened(store, replace(ALERT, fingerprint="f2", starts_at=NOW - 100), service="web")
 
-    assert await store.fired(NOW - 501) == {}
-    assert await store.fired(NOW - 400) == {"pay": NOW - 500}
-    assert await store.fired(NOW - 200) == {}
-    assert await store.fired(NOW) == {"web": NOW - 100}
+    assert await reader.fired(NOW - 501) == {}
+    assert await reader.fired(NOW - 400) == {"pay": NOW - 500}
+    assert await reader.fired(NOW - 200) == {}
+    assert await reader.fired(NOW) == {"web": NOW - 100}
 
 
 # -- forgetting ------------------------------------------------------------------------------------------------------
