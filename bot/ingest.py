@@ -60,6 +60,7 @@ class Ingest:
         self._retracted: set[tuple[Layer, EdgeKey]] = set()
         self._described: set[tuple[Layer, EdgeKey]] = set()  # learnt more of, besides counts, since the last write
         self._unstored: dict[Layer, _Batch] = {}  # under way, or failed
+        self._writing = asyncio.Lock()
         self._published: Counter[tuple[str, str]] = Counter()
 
     def _full(self) -> str:
@@ -109,6 +110,10 @@ class Ingest:
 
     async def write(self, now: float) -> int:
         """Write every window that waits; says how many. What cannot be written stays for the next time; the error is raised."""
+        async with self._writing:
+            return await self._write(now)
+
+    async def _write(self, now: float) -> int:
         written = 0
         # Taken together with the counts that correct them: what is retracted while this waits for the database has its
         # corrections in the next write, and must go after that one.

@@ -114,6 +114,26 @@ async def test_while_the_database_is_away_nothing_is_lost_and_nothing_is_counted
         assert await callees(session, "web") == {"cart": 15}
 
 
+async def test_two_writes_at_once_store_every_count_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with bot(tmp_path) as (running, session):
+        write = running.ingest._store.write
+
+        async def slowly(*arguments: Any) -> int:
+            await asyncio.sleep(0.05)
+            return await write(*arguments)
+
+        monkeypatch.setattr(running.ingest._store, "write", slowly)
+        await send(session, calls([("web", "pay")], count=7))
+
+        async def learnt() -> bool:
+            return await callees(session, "web") == {"pay": 7}
+
+        await until(learnt, "the calls were not learnt")
+        await asyncio.gather(*(running.ingest.write(time.time()) for _ in range(4)))
+    async with bot(tmp_path) as (_, session):
+        assert await callees(session, "web") == {"pay": 7}
+
+
 async def test_an_edge_taken_back_while_the_database_is_busy_does_not_come_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

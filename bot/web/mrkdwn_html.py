@@ -207,9 +207,9 @@ def _span(match: re.Match[str], language: re.Pattern[str]) -> Markup:
 def _angle(inner: str) -> Markup:
     """What stands between `<` and `>`: a mention, a date, a link, or text that somebody forgot to escape."""
     target, _, label = inner.partition("|")
-    if target[0] in "@#":
+    if target.startswith(("@", "#")):
         return mention(target[0] + _decoded(label or target[1:]).removeprefix(target[0]))
-    if target[0] == "!":
+    if target.startswith("!"):
         return _special(target[1:], _decoded(label))
     url = _decoded(target)
     if label:

@@ -6,7 +6,7 @@ import re
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.web.mrkdwn_html import EMOJI, markdown, mrkdwn, plain
@@ -204,6 +204,8 @@ def test_marks_that_reorder_or_break_text_are_gone(mark: str) -> None:
         assert language(f"in{mark}voice{mark}.exe") == "invoice.exe"
 
 
+@example("<|>")
+@example("<|pay>")
 @given(st.text(alphabet=st.sampled_from("*_~`<>|&;#@!^{}[]()\n :/-ahtps\u202e\"'é🔴"), max_size=80))
 def test_whatever_the_text_the_markup_is_whole_and_nothing_is_a_foreign_tag(text: str) -> None:
     for language in (mrkdwn, markdown, plain):
