@@ -67,7 +67,10 @@ class Rethinking:
 
     async def _again(self, incident_id: int, now: float) -> None:
         case = Case(None, now, Outcome(None, now, "thought about again"))
-        case.incident = await self._store.incident(incident_id)
+        try:
+            case.incident = await self._store.incident(incident_id)
+        except LookupError:
+            return  # over by now, and let go of
         case.members = await self._store.alerts_of(incident_id)
         verdict, error = await run(self._steps(), case)
         metrics.RETHOUGHT.labels("failed" if error is not None else verdict).inc()

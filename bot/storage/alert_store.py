@@ -194,13 +194,14 @@ class AlertStore:
     async def open_incident(
         self, source: str, group_key: str, services: Sequence[str], environment: str
     ) -> tuple[StoredIncident, str] | None:
-        """The open incident new alerts belong to, with the reason: `same_group` or `same_service`."""
+        """The open incident new alerts belong to, the oldest of several, with the reason: `same_group` or `same_service`."""
         firing = _alerts.c.status != AlertStatus.RESOLVED.value
         # Never across environments; a sender that names none does not contradict one that does.
         same_environment = or_(
             _incidents.c.environment == environment, _incidents.c.environment == "", literal(environment) == ""
         )
-        group = and_(_alerts.c.source == source, _alerts.c.group_key == group_key, _alerts.c.group_key != "")
+        same_group = and_(_alerts.c.source == source, _alerts.c.group_key == group_key, _alerts.c.group_key != "")
+        group = and_(same_group, same_environment)
         service = and_(_alerts.c.service.in_(services), _alerts.c.service != "", firing, same_environment)
         async with self._database.read() as connection:
             for reason, condition in (("same_group", group), ("same_service", service)):

@@ -358,6 +358,13 @@ async def test_the_same_service_in_another_environment_is_another_incident(store
     assert await joined(store, environment="") == (number, "same_service")
 
 
+async def test_a_group_that_spans_environments_is_an_incident_in_each(store: AlertStore) -> None:
+    number = await opened(store)
+
+    assert await joined(store, (), "g1", environment="staging") is None
+    assert await joined(store, (), "g1", environment="") == (number, "same_group")
+
+
 async def test_an_incident_that_names_no_environment_contradicts_none(store: AlertStore) -> None:
     number = await opened(store, environment="")
 
