@@ -10,9 +10,9 @@ import structlog
 def configure(log_format: str, log_level: str) -> None:
     """Structured logs on standard error: text on a terminal, JSON elsewhere."""
     as_text = log_format == "text" or (log_format == "auto" and sys.stderr.isatty())
-    renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if as_text else structlog.processors.JSONRenderer()
-    )
+    # The renderer's own choice shows the values of local variables with a traceback, and some of them are secrets.
+    plain = structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+    renderer: structlog.typing.Processor = plain if as_text else structlog.processors.JSONRenderer()
     levels = {"debug": 10, "info": 20, "warning": 30, "error": 40}
     structlog.configure(
         processors=[
