@@ -131,12 +131,14 @@ def blast_radius(
 
 
 def _hit(view: MapView, reach: Reach, now: float) -> Mapping[str, str]:
-    hit = {service: why for service, why in failing_services(view, now).items() if service in reach.found}
+    # What goes on for half an hour would be usual by then, and nobody hit any more: since when is what the roots' alerts say.
+    onset = min((view.firing[one] for one in reach.start if one in view.firing), default=None)
+    hit = {service: why for service, why in failing_services(view, now, onset).items() if service in reach.found}
     # A caller whose way to the failing service fails is hit, too, even where nothing counts what it serves itself.
     for caller, callee in sorted(erring_now(view, now)):
         hops = reach.found.get(caller, 0)
         on_the_way = hops > 0 and (callee in reach.start or reach.found.get(callee, hops) < hops)
-        if on_the_way and caller not in hit and edge_rates(view, (caller, callee), now).failing:
+        if on_the_way and caller not in hit and edge_rates(view, (caller, callee), now, onset).failing:
             hit[caller] = "failing calls"
     return hit
 

@@ -84,8 +84,9 @@ def erring_now(view: MapView, now: float) -> set[EdgeKey]:
     return view.erring(minute_of(now) - NOW_SECONDS, now + WINDOW_SECONDS)
 
 
-def failing_services(view: MapView, now: float) -> dict[str, str]:
-    """Services that fail more than usual at `now`, with `alert`, `errors` or `latency`.
+def failing_services(view: MapView, now: float, onset: float | None = None) -> dict[str, str]:
+    """Services that fail more than usual at `now`, with `alert`, `errors` or `latency`. Of trouble that goes on, `onset` says
+    since when: else it becomes what is usual.
 
     Looks only where something went wrong lately (edges with a failed call, firing alerts), which keeps it cheap on a
     big map; a service that is slow without any error is found only where its own alert or its callers say so.
@@ -95,6 +96,6 @@ def failing_services(view: MapView, now: float) -> dict[str, str]:
         service for edge in erring_now(view, now) for service in edge if service not in PSEUDO and service in view.graph
     }
     for service in sorted(suspects - found.keys()):
-        if reason := service_rates(view, service, now).failing:
+        if reason := service_rates(view, service, now, onset).failing:
             found[service] = reason
     return found

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 from bot import names
 from bot.enrich.causes.ranking import rank
 from bot.enrich.facts import IncidentFacts, Outcome, SourceCount, cause_facts, followed, read_map, stored_cause
-from bot.enrich.live_situation import situation
+from bot.enrich.live_situation import SPAN_SECONDS, situation
 from bot.enrich.view import MapView
 from bot.errors import BadRequest
 from bot.incidents.case import Case, Found, key_of
@@ -21,6 +21,9 @@ from bot.incidents.decide import alert_change, incident_state, message_action
 from bot.model import Alert, AlertStatus, Delivery, Message, ServiceHint
 from bot.storage.alert_store import AlertStore, StoredAlert
 from bot.storage.outbox_store import ROOT_KEY
+
+THOUGHT_SECONDS = SPAN_SECONDS / 2
+"""For how long after its onset the cause of an incident is thought out anew."""
 
 Parser = Callable[[bytes, Mapping[str, str], float], Delivery]
 Renderer = Callable[[IncidentFacts], Message]
@@ -145,8 +148,14 @@ class AlertPath:
         return await self.think(case)
 
     async def think(self, case: Case) -> str | None:
-        """The same, whoever waits."""
+        """The same, whoever waits. Of trouble that goes on for long, memory has too little of what was usual before: what was
+        said of its cause stands."""
         case.thought = True
+        said = stored_cause(case.incident.facts) if case.incident is not None else None
+        if said is not None and case.now - _onset(case) > THOUGHT_SECONDS:
+            case.cause = said
+            case.decided("causes", "kept", "the trouble is older than what is known of usual times reaches")
+            return None
         services, _ = _concerned(case)
         known = [service for service in services if service in self.view.graph]
         if not known or not any(stored.alert.status is not AlertStatus.RESOLVED for stored in case.members):

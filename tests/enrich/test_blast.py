@@ -118,6 +118,15 @@ def test_failed_calls_of_an_hour_ago_hit_nobody_now() -> None:
     assert radius(made, "pay").hit == ()
 
 
+def test_who_fails_for_half_an_hour_is_still_hit_while_the_alert_fires() -> None:
+    made = MapMaker().calls("user>web>pay", count=20, ago=range(31, 58))
+    made.calls("user>web>pay", count=20, failed=18, ago=range(31))
+    assert described(made, "pay")["web"].state == "at_risk"
+    made.view.firing["pay"] = NOW - 29 * 60
+
+    assert described(made, "pay")["web"].state == "hit"
+
+
 def test_the_failing_service_is_not_its_own_dependent() -> None:
     made = MapMaker("web>pay", "pay>pay").calls("web>pay", failed=9)
     made.view.firing["pay"] = NOW

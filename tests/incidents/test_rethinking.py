@@ -103,3 +103,25 @@ def _always_busy(running: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "bot.incidents.path.AlertWorker.waiting", property(lambda self: 100, lambda self, value: None), raising=False
     )
+
+
+async def test_of_trouble_that_goes_on_for_long_the_cause_that_was_found_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with bot(tmp_path, rethink_seconds=1.0) as (running, session):
+        await learn(session)
+        await alert(session, alertmanager("payments"))
+        assert "likely cause: *ledger*" in await message(running)
+        monkeypatch.setattr("bot.incidents.steps.THOUGHT_SECONDS", 0.0)
+        monkeypatch.setattr("bot.incidents.steps.rank", None)  # not to be asked again
+        looked = rethought("leave")
+
+        async def thought_again() -> bool:
+            return rethought("leave") >= looked + 2
+
+        await until(thought_again, "nobody thought about the incident again", 20)
+        await alert(session, alertmanager("payments", fingerprint="00000000000000ff"))
+        again = await message(running, revision=2)
+    assert "Alertmanager ×2" in again
+    assert "likely cause: *ledger*" in again
+    assert "failed" not in again
