@@ -90,9 +90,7 @@ class History:
         index = await self._knowing(_numbers(past))
         catalog = _catalog(await self._store.properties(moment))
         view = await asyncio.to_thread(self._view, index, past, catalog)
-        view.firing = await self._fired(moment)
-        view.changes = await self._changes_before(moment)
-        return self._remember(key, view)
+        return self._remember(key, await self._with_events(view, moment))
 
     async def between(self, since: Moment, until: Moment) -> MapView:
         """The edges that were used in `[since, until)`, with the sums over all of it, whatever part of it is asked for; to
@@ -104,8 +102,7 @@ class History:
         index = await self._knowing([past.seen.edges])
         catalog = _catalog(await self._store.properties(until))
         view = await asyncio.to_thread(self._view, index, past, catalog, until - since)
-        view.firing = await self._fired(until)
-        return self._remember(key, view)
+        return self._remember(key, await self._with_events(view, until))
 
     async def diff(
         self, before: Moment | Range, after: Moment | Range, shifts: Shifts | None = None
@@ -155,6 +152,12 @@ class History:
         return Past(
             end, await asyncio.to_thread(seen.among, used, start + WINDOW_SECONDS), [Span(start, end - start, counts)]
         )
+
+    async def _with_events(self, view: MapView, moment: Moment) -> MapView:
+        """A view with what fired and what was changed then."""
+        view.firing = await self._fired(moment)
+        view.changes = await self._changes_before(moment)
+        return view
 
     async def _changes_before(self, moment: Moment) -> ChangeLog:
         """What was changed in the day before; of just now, what the live map has."""

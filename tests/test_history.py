@@ -319,6 +319,8 @@ async def test_a_past_moment_has_the_changes_of_the_day_before_it_and_none_of_la
     view = await history.at(T - 6 * DAY)
     assert [one["title"] for one in answers.service(view, "web", T - 6 * DAY, ALL)["changes"]] == ["6.5 d ago"]
     assert len((await History(MapMaker().view, times.store).at(T - 6 * DAY)).changes) == 0
+    span = await history.between(T - 7 * DAY, T - 6 * DAY)
+    assert [one["title"] for one in answers.service(span, "web", T - 6 * DAY, ALL)["changes"]] == ["6.5 d ago"]
 
 
 async def test_a_view_is_remembered_for_a_while(times: Times) -> None:

@@ -57,8 +57,7 @@ def accuracy_lines(answer: Answer) -> list[str]:
     for one in answer["calibration"]:
         if one["count"]:
             lines.append(f"  said {_percent(one['said'])}: right {_percent(one['right'])} of {one['count']}")
-    for title, part in (("evidence", answer["evidence"]),):
-        lines += [_causes(f"  {title} {name}", found) for name, found in part.items()]
+    lines += [_causes(f"  evidence {name}", found) for name, found in answer["evidence"].items()]
     lines += [_causes(f"  layer {name}", found["causes"]) for name, found in answer["layers"].items()]
     lines += [_causes(f"  {one['week']}", one["causes"]) for one in answer["weeks"]]
     return lines

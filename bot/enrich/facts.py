@@ -238,7 +238,7 @@ class SourceCount:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Followed:
     """What was said at first of an incident, and what became of it. `roots` alerted first; `predicted` are the dependents that the
     first message counted; `hit` those of them that failed at any time since; `missed` failed too, and nobody had said so. `causes`
     are the last that were thought out, `layers` what they rested on."""
@@ -252,7 +252,7 @@ class Outcome:
     layers: tuple[str, ...] = ()
 
 
-def followed(before: Mapping[str, Any] | None, now: MapFacts | None) -> Outcome | None:
+def followed(before: Mapping[str, Any] | None, now: MapFacts | None) -> Followed | None:
     """The outcome as it stands: what the incident's stored facts had of it, and what the map says now. None where the map
     never said anything."""
     known = (before or {}).get("outcome") or {}
@@ -274,7 +274,7 @@ def followed(before: Mapping[str, Any] | None, now: MapFacts | None) -> Outcome 
             (*so_far["missed"], *(one for one in failing if one not in predicted and one not in suspects))
         )
         so_far |= {"roots": roots, "predicted": predicted, "hit": tuple(hit), "missed": tuple(missed)[:RADIUS_GRADED]}
-    return Outcome(**so_far, causes=causes, named=named)
+    return Followed(**so_far, causes=causes, named=named)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +295,7 @@ class IncidentFacts:
     degraded: str = ""
     link: str = ""
     runbook: str = ""
-    outcome: Outcome | None = None
+    outcome: Followed | None = None
 
     def stored(self) -> dict[str, Any]:
         """As JSON-able values."""

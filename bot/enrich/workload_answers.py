@@ -20,7 +20,7 @@ from bot.enrich.health import failing_services
 from bot.enrich.paging import page, read_cursor, write_cursor
 from bot.enrich.view import MapView
 from bot.graph.workload_names import Place
-from bot.graph.workloads import far_ends, find, of_service, pairs, reach
+from bot.graph.workloads import far_ends, find, of_service, pairs, reach, same
 from bot.model import WINDOW_SECONDS, EdgeKey, Kind
 from bot.moments import iso
 
@@ -202,8 +202,7 @@ def _split(view: MapView, edge: EdgeKey, query: Query) -> list[WorkloadEdge]:
 
 
 def _touches(one: WorkloadEdge, workload: str, near: int, ends: Collection[str]) -> bool:
-    mine, far = one.pair[near], one.pair[1 - near]
-    return far in ends and (not mine or mine.partition("@")[0] == workload.partition("@")[0])
+    return one.pair[1 - near] in ends and same(one.pair[near], workload)
 
 
 def _edge(view: MapView, one: WorkloadEdge, now: float, query: Query) -> Json:

@@ -23,7 +23,7 @@ Json = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """One incident that is over: `outcome` as `bot.enrich.facts.Outcome` is stored; `confirmed` a service id, `none`, or ''."""
+    """One incident that is over: `outcome` as `bot.enrich.facts.Followed` is stored; `confirmed` a service id, `none`, or ''."""
 
     closed_at: float
     outcome: Mapping[str, Any]

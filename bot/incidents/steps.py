@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 
 from bot import names
 from bot.enrich.causes.ranking import rank
-from bot.enrich.facts import IncidentFacts, Outcome, SourceCount, cause_facts, followed, read_map, stored_cause
+from bot.enrich.facts import Followed, IncidentFacts, SourceCount, cause_facts, followed, read_map, stored_cause
 from bot.enrich.live_situation import SPAN_SECONDS, situation
 from bot.enrich.view import MapView
 from bot.errors import BadRequest
@@ -259,7 +259,7 @@ def _concerned(case: Case) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     return known, unknown
 
 
-def _facts(case: Case, outcome: Outcome | None) -> IncidentFacts:
+def _facts(case: Case, outcome: Followed | None) -> IncidentFacts:
     alerts = [stored.alert for stored in case.members]
     state = incident_state([alert.status for alert in alerts])
     live = [alert for alert in alerts if alert.status is not AlertStatus.RESOLVED] or alerts

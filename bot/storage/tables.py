@@ -212,7 +212,7 @@ class IncidentRow(SQLModel, table=True):
 
 
 class IncidentGradeRow(SQLModel, table=True):
-    """What was said of an incident and what became of it (`bot.enrich.facts.Outcome`), once it is over; and who a person says was
+    """What was said of an incident and what became of it (`bot.enrich.facts.Followed`), once it is over; and who a person says was
     at fault: `confirmed_cause` is a service id, '' where nobody has said, `none` where it was none of those named."""
 
     __tablename__ = "incident_grade"

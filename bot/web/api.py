@@ -141,10 +141,10 @@ class Api:
     async def incidents(self, request: web.Request) -> web.Response:
         """Incidents, the newest first."""
         given, query = self._given(request, "incidents")
-        before = given.get("cursor", "")
-        if before and not (before.isascii() and before.isdigit() and len(before) < 10):
+        before = parameters.row_number(given.get("cursor", ""))
+        if before is None and given.get("cursor"):
             raise BadRequest("cursor: not one that an earlier answer gave")
-        found = await self._incidents.page(query.limit + 1, int(before) if before else None, given.get("state", ""))
+        found = await self._incidents.page(query.limit + 1, before, given.get("state", ""))
         more = len(found) > query.limit
         items = [_dated(one) for one in found[: query.limit]]
         now = time.time()
@@ -156,7 +156,7 @@ class Api:
         """One incident: what the message said, its alerts, and why the bot did what it did."""
         self._given(request, "incident")
         text = request.match_info["id"]
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        number = parameters.row_number(text)
         found = await self._incidents.one(number) if number else None
         if found is None:
             raise NotFound(f"no incident {text[:20]!r}")

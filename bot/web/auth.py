@@ -6,8 +6,9 @@ import base64
 import binascii
 import hmac
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from aiohttp import web
@@ -52,6 +53,37 @@ def is_local(request: web.Request) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:  # any other name, `127.somewhere.example` among them
         return False
+
+
+class SignedDoor(Protocol):
+    """A vendor's webhook door. `verify` raises Unauthorized for a body that none of the secrets vouches for."""
+
+    @property
+    def source(self) -> str:
+        """The vendor."""
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Those it may use; none: it refuses all."""
+
+    @property
+    def allow_unsigned(self) -> bool:
+        """Whether this very machine may send without."""
+
+    @property
+    def verify(self) -> Callable[[Mapping[str, str], bytes, tuple[str, ...]], None]:
+        """(headers, raw body, secrets)"""
+
+
+def verify(door: SignedDoor, request: web.Request, body: bytes, what: str = "") -> None:
+    """Let a webhook's raw body pass, or raise Unauthorized. `what` says of what the source tells, where that needs saying."""
+    if door.allow_unsigned and is_local(request):
+        return
+    if not door.secrets:
+        raise Unauthorized(
+            f"no secret is set for {what}{door.source}, so this door refuses all; see the README's settings"
+        )
+    door.verify(request.headers, body, door.secrets)
 
 
 def _given(header: str) -> bytes:

@@ -15,9 +15,9 @@ from bot import metrics
 from bot.change_intake import ChangeIntake
 from bot.changes import argocd, flux, github, gitlab, pagerduty, records
 from bot.changes.report import Report
-from bot.errors import BadRequest, NotFound, Unauthorized
+from bot.errors import BadRequest, NotFound
 from bot.telemetry.packing import unpack
-from bot.web.auth import Gate, is_local
+from bot.web.auth import Gate, verify
 from bot.web.body import read
 from bot.web.problem import json_response
 
@@ -95,7 +95,7 @@ class ChangeDoors:
             raise NotFound(f"no source of changes called {source[:40]!r}; there are {', '.join(sorted(self._doors))}")
         body = await read(request, CHANGES_LIMIT)
         try:
-            self._verify(door, request, body)
+            verify(door, request, body, "changes from ")
             body = unpack(body, request.headers.get("Content-Encoding", ""), CHANGES_LIMIT)
             now = time.time()
             parse = partial(door.parse, body, request.headers, now)
@@ -110,15 +110,6 @@ class ChangeDoors:
         if await self._intake.take(source, report.changes, now):
             return json_response({"status": "stored", "changes": len(report.changes)}, 202)
         return json_response({"status": "repeated"})
-
-    def _verify(self, door: ChangeDoor, request: web.Request, body: bytes) -> None:
-        if door.allow_unsigned and is_local(request):
-            return
-        if not door.secrets:
-            raise Unauthorized(
-                f"no secret is set for changes from {door.source}, so this door refuses all; see the README's settings"
-            )
-        door.verify(request.headers, body, door.secrets)
 
 
 def _decode(encoding: str, now: float, oldest: float, body: bytes) -> records.ChangeBatch:

@@ -11,7 +11,6 @@ from aiohttp import web
 from bot.enrich.view import MapView
 from bot.errors import BadRequest, NotFound
 from bot.grading.accuracy import NONE_OF_THEM, Graded, accuracy
-from bot.model import WINDOW_SECONDS
 from bot.moments import iso
 from bot.names import MAX_ID
 from bot.storage.grade_store import GradeStore
@@ -22,7 +21,7 @@ from bot.web.body import read
 from bot.web.problem import json_response
 
 _BODY_LIMIT = 16 * 1024
-_WEEK = 7 * 24 * 60 * WINDOW_SECONDS
+_WEEK = 7 * 86_400.0
 DEFAULT_WEEKS = 12
 
 
@@ -68,7 +67,7 @@ class Grades:
             raise BadRequest(f"service and by: at most {MAX_ID} characters")
         cause = self._view.graph.names.find(said.service) or said.service.strip().lower() or NONE_OF_THEM
         text = request.match_info["id"]
-        number = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+        number = parameters.row_number(text)
         if not number or not await self._store.confirm(number, cause, said.by, time.time()):
             raise NotFound(f"no incident {text[:20]!r} that is over")
         return json_response({"incident": number, "cause": cause})

@@ -13,6 +13,7 @@ from bot.errors import BadRequest
 from bot.model import Layer
 
 MAX_DEPTH = 100
+_ROW_DIGITS = 10
 MAX_WEEKS = 104
 
 
@@ -117,6 +118,11 @@ def moment(given: Mapping[str, str], name: str, now: float) -> float | None:
     if found > now + 1:
         raise BadRequest(f"{name}: {text[:40]!r} is in the future")
     return found
+
+
+def row_number(text: str) -> int | None:
+    """The number of a row, as a path or a cursor has it; None for what is none."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < _ROW_DIGITS else None
 
 
 def whole(given: Mapping[str, str], name: str, otherwise: int) -> int:

@@ -11,12 +11,12 @@ import structlog
 from aiohttp import web
 
 from bot import metrics
-from bot.errors import BadRequest, NotFound, Overloaded, Unauthorized
+from bot.errors import BadRequest, NotFound, Overloaded
 from bot.incidents.path import AlertWorker
 from bot.model import Delivery
 from bot.storage.alert_store import AlertStore
 from bot.telemetry.packing import unpack
-from bot.web.auth import is_local
+from bot.web.auth import verify
 from bot.web.body import read
 from bot.web.problem import json_response
 
@@ -61,7 +61,7 @@ class Webhooks:
             raise NotFound(f"no alert source called {source[:40]!r}; there are {', '.join(sorted(self._doors))}")
         body = await read(request, WEBHOOK_LIMIT, urgent=True)
         try:
-            self._verify(door, request, body)
+            verify(door, request, body)
             body = unpack(body, request.headers.get("Content-Encoding", ""), WEBHOOK_LIMIT)
             delivery = await self._parse(door, request, body)
         except BadRequest as error:
@@ -78,15 +78,6 @@ class Webhooks:
         metrics.DELIVERIES.labels(source, "stored").inc()
         self._worker.wake()
         return json_response({"status": "stored", "delivery": number}, status=202)
-
-    def _verify(self, door: AlertDoor, request: web.Request, body: bytes) -> None:
-        if door.allow_unsigned and is_local(request):
-            return
-        if not door.secrets:
-            raise Unauthorized(
-                f"no secret is set for {door.source}, so this door refuses all; see the README's settings"
-            )
-        door.verify(request.headers, body, door.secrets)
 
     async def _parse(self, door: AlertDoor, request: web.Request, body: bytes) -> Delivery:
         if len(body) < _BIG:

@@ -187,6 +187,13 @@ def test_one_workload_has_only_its_own_edges(shop: MapMaker) -> None:
     assert (one["id"], one["application"], one["workload"]) == ("payments/payments-v2", "payments", "payments-v2")
 
 
+def test_a_workload_has_no_edges_of_its_namesake_in_another_cluster() -> None:
+    made = MapMaker().on("web>pay", "web-1>pay-1@east", "web-1>pay-1@west")
+    answer = answers.service(made.view, "pay/pay-1@east", NOW, ALL)
+
+    assert [edge["callee"] for edge in answer["callers"]] == ["pay/pay-1@east"]
+
+
 def test_an_edge_without_a_workload_belongs_to_every_workload_and_is_said_to_be_unknown(shop: MapMaker) -> None:
     shop.calls("web>payments")
 

@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument("--first-seed", type=int, default=1)
     parser.add_argument("--companies", type=int, default=6)
     parser.add_argument("--services", type=int, default=100)
-    parser.add_argument("--each", type=int, default=4)
+    parser.add_argument("--each", type=int, default=3)
     parser.add_argument("--show", action="store_true", help="every answer that is not right")
     given = parser.parse_args()
     began = time.monotonic()
