@@ -158,20 +158,23 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         sender = OutboxWorker(outbox, sink, pace, Policy(sole_worker=True))
         parsers = {module.SOURCE: module.parse for module in (alertmanager, pagerduty)}
         incidents = IncidentReader(database)
+        history = History(
+            view, HistoryStore(database), settings.edge_retention_seconds, Background(settings.hidden_services),
+            changes.store, incidents.fired,
+        )  # fmt: skip
         path = AlertPath(
-            alerts, view, parsers, views.incident, settings.channel, ingest.feed.incident, lambda: worker.hurried
+            alerts,
+            view,
+            parsers,
+            views.incident,
+            settings.channel,
+            ingest.feed.incident,
+            lambda: worker.hurried,
+            history.at,
         )
         again = Rethinking(alerts, incidents, path, settings.rethink_seconds, sender.wake)
         worker = AlertWorker(alerts, path, again, views.forwarded, sender.wake)
 
-        history = History(
-            view,
-            HistoryStore(database),
-            settings.edge_retention_seconds,
-            Background(settings.hidden_services),
-            changes.store,
-            incidents.fired,
-        )
         await history.note_properties(time.time())
         feeds = _feeds(settings, ingest.intake, ipc, network, changes)
         clusters = [feed for feed in feeds.values() if isinstance(feed, KubernetesFeed)]

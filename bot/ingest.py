@@ -83,8 +83,9 @@ class Ingest:
         windows, graph = self._view.windows[delta.layer], self._view.graph
         delta = _under_one_name(delta, graph.names.canonical)
         self.intake.describe(delta.nodes)
-        if delta.releases:
-            self.releases.see(delta.releases, now)
+        if delta.reports:
+            self.releases.see(delta.reports, now)
+            self._view.places.see(delta.reports, now)
         for minute, counts in slices(delta, _SLICE):
             shown = [(edge, tally) for edge, tally in counts if self._place(edge)]
             windows.add(minute, shown, now)
@@ -184,6 +185,7 @@ class Ingest:
         for windows in self._view.windows.values():
             windows.expire(now)
         self.releases.expire(now)
+        self._view.places.expire(now)
         gone = 0
         for dropped in self._view.graph.sweep(now, edges_before):
             gone += dropped
@@ -218,6 +220,7 @@ class Ingest:
         dropped = self.intake.drops()
         dropped.update({("map", reason): n for reason, n in self._view.graph.dropped.items()})
         dropped.update({("releases", reason): n for reason, n in self.releases.dropped.items()})
+        dropped.update({("places", reason): n for reason, n in self._view.places.dropped.items()})
         dropped["windows", "memory cap"] = sum(windows.evicted for windows in self._view.windows.values())
         return dropped
 
@@ -257,7 +260,7 @@ def _under_one_name(delta: LayerDelta, canonical: Callable[[str], str]) -> Layer
             found.details[edge].add(detail)
         else:
             found.details[edge] = detail
-    for (service, facet, value), at in delta.releases.items():
+    for (service, facet, value), at in delta.reports.items():
         found.report({(canonical(service), facet, value): at})
     return found
 

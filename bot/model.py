@@ -121,35 +121,39 @@ class Tally:
         return min(1.0, max(0.0, self.errors / self.calls)) if self.calls > 0 else 0.0
 
 
-Release = tuple[str, str, str]
-"""(service id, what names the release: `version`, `image` or `revision`, its name), as telemetry reports it."""
+Report = tuple[str, str, str]
+"""(service id, what is said of it, its name) as telemetry reports it: a `version`, `image` or `revision` that runs, or one of
+`PLACES` where it does."""
 
-MAX_RELEASES = 20_000
-"""Most releases that one body, or one layer between two collects, may report."""
+PLACES = ("node", "zone")
+"""What many services may share: a machine that runs them, and the part of a region it stands in."""
+
+MAX_REPORTS = 60_000
+"""Most reports of one body, or of one layer between two collects."""
 
 
 @dataclass(slots=True)
 class LayerDelta:
     """What one layer learnt since it was last asked: window start (epoch s, multiple of 60) -> edge -> counts to add.
 
-    `releases` says when each was last reported (epoch s).
+    `reports` says when each was last heard (epoch s).
     """
 
     layer: Layer
     nodes: dict[str, Node] = field(default_factory=dict)
     windows: dict[int, dict[EdgeKey, Tally]] = field(default_factory=dict)
     details: dict[EdgeKey, EdgeDetail] = field(default_factory=dict)
-    releases: dict[Release, float] = field(default_factory=dict)
+    reports: dict[Report, float] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
-        return bool(self.windows or self.nodes or self.details or self.releases)
+        return bool(self.windows or self.nodes or self.details or self.reports)
 
-    def report(self, releases: Mapping[Release, float]) -> int:
-        """Take in when releases were reported; says how many there was no room for."""
-        known, left_out = self.releases, 0
-        for release, at in releases.items():
-            if release in known or len(known) < MAX_RELEASES:
-                known[release] = max(at, known.get(release, at))
+    def report(self, reports: Mapping[Report, float]) -> int:
+        """Take in when each was heard; says how many there was no room for."""
+        known, left_out = self.reports, 0
+        for report, at in reports.items():
+            if report in known or len(known) < MAX_REPORTS:
+                known[report] = max(at, known.get(report, at))
             else:
                 left_out += 1
         return left_out

@@ -12,7 +12,7 @@ from collections import Counter, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from bot.model import Change, ChangeKind, Release
+from bot.model import PLACES, Change, ChangeKind, Report
 
 SOURCE = "telemetry"
 MAX_SERVICES = 20_000
@@ -73,9 +73,10 @@ class Releases:
     def __len__(self) -> int:
         return len(self._services)
 
-    def see(self, said: Mapping[Release, float], now: float) -> None:
+    def see(self, said: Mapping[Report, float], now: float) -> None:
         """Take in when releases were reported (epoch s)."""
-        for release, at in sorted(said.items(), key=lambda one: one[1]):
+        running = [one for one in said.items() if one[0][1] not in PLACES]
+        for release, at in sorted(running, key=lambda one: one[1]):
             if now - _LATE <= at <= now + _AHEAD:
                 self._see(release, min(at, now))
             else:
@@ -97,7 +98,7 @@ class Releases:
             if max(facet.last for facet in service.facets.values()) < now - KEPT_SECONDS:
                 del self._services[name]
 
-    def _see(self, release: Release, at: float) -> None:
+    def _see(self, release: Report, at: float) -> None:
         name, by, value = release
         service = self._services.get(name)
         if service is None:

@@ -8,6 +8,7 @@ from bot.enrich.answers import frame
 from bot.enrich.causes.ranking import Candidate, Verdict
 from bot.enrich.recent_changes import changes_around
 from bot.enrich.view import MapView
+from bot.graph.places import is_place
 from bot.moments import iso
 
 LISTED = 10
@@ -32,7 +33,7 @@ def causes(
         "ruled_out": list(found.ruled_out[:_OTHERS_LISTED]),
         "unknown": list(found.unknown[:_OTHERS_LISTED]),
         "changes": changes_around(view, service, max(at, until), at, [one.service for one in worth[:1]]),
-    } | frame(view, {service, *(one.service for one in found.candidates)}, at)
+    } | frame(view, {service, *(one.service for one in found.candidates if not is_place(one.service))}, at)
 
 
 def _item(one: Candidate) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from bot.enrich.coverage import coverage
 from bot.enrich.health import edge_rates, service_rates
 from bot.enrich.owners import ownership
 from bot.enrich.view import MapView
+from bot.graph.places import is_place
 from bot.model import Owner
 
 RADIUS_LIMIT = 2_000
@@ -166,7 +167,7 @@ def read_map(
 
 
 def _cause(cause: CauseFacts | None) -> tuple[str, ...]:
-    return (cause.service,) if cause is not None and cause.service else ()
+    return (cause.service,) if cause is not None and cause.service and not is_place(cause.service) else ()
 
 
 def _failing(view: MapView, service: str, now: float, onset: float | None) -> FailingService:

@@ -1,4 +1,4 @@
-"""An alert's situation as the map knows it: its dependencies, minute by minute for the last hour, alerts and changes.
+"""An alert's situation as the map knows it: its dependencies, minute by minute for the last hour, alerts, changes, and where all that runs.
 
 Comes in: a `MapView`, live or of the past, and perhaps one of a day before, for what is usual at this hour. Goes out: a
 `Situation` in terms of `requests` a minute, `error_ratio` and `latency_mean_ms`. What is lost:
@@ -50,6 +50,7 @@ def situation(
         service, metric, at, services, {one: those for one, those in callees.items() if those},
         measured, _edges(view, callees, now, max(1, minutes)),
         (*_alerts(view, service, known), *_new_edges(view, callees, at), *_changes(view, known, at, now)),
+        view.places.shared(services, now),
     )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from bot.catalog.links import LinkTemplate
 from bot.changes.log import ChangeLog
 from bot.enrich.causes.metric_kinds import TABLE, MetricTable
 from bot.graph.live import LiveGraph
+from bot.graph.places import Places
 from bot.layers.windows import Windows
 from bot.model import EdgeKey, Layer, Tally
 
@@ -31,6 +32,8 @@ class MapView:
     """What was deployed, configured, switched or scaled lately."""
     firing: dict[str, float] = field(default_factory=dict)
     """Services with an alert firing now, and since when (epoch s)."""
+    places: Places = field(default_factory=Places)
+    """On which machines and in which zones services run now."""
     templates: tuple[LinkTemplate, ...] = ()
     """Links out that every service has."""
     metrics: MetricTable = TABLE

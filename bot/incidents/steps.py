@@ -25,6 +25,8 @@ from bot.storage.outbox_store import ROOT_KEY
 THOUGHT_SECONDS = SPAN_SECONDS / 2
 """For how long after its onset the cause of an incident is thought out anew."""
 
+_DAY = 86_400.0
+
 Parser = Callable[[bytes, Mapping[str, str], float], Delivery]
 Renderer = Callable[[IncidentFacts], Message]
 StepRun = Callable[[Case], Awaitable[str | None]]
@@ -53,6 +55,9 @@ class AlertPath:
     """Who listens to incidents as they change."""
     hurried: Callable[[], bool] = lambda: False
     """Whether deliveries come so fast that none should wait for what can be done later."""
+    past: Callable[[float], Awaitable[MapView]] | None = None
+    """The map of a moment: what is usual at this hour is read from the day before. It takes longer than an alert should wait,
+    so only second thoughts use it."""
 
     def steps(self) -> tuple[Step, ...]:
         """The path. Order matters: a service must be found before alerts about it can join an incident, the incident
@@ -161,7 +166,9 @@ class AlertPath:
         if not known or not any(stored.alert.status is not AlertStatus.RESOLVED for stored in case.members):
             return None
         about = next((stored.alert.title for stored in case.members if stored.service == known[0]), "")
-        around = situation(self.view, known[0], _onset(case), about, until=case.now)
+        again = case.delivery is None
+        usual = await self.past(_onset(case) - _DAY) if self.past is not None and again else None
+        around = situation(self.view, known[0], _onset(case), about, usual, until=case.now)
         found = case.cause = cause_facts(await asyncio.to_thread(rank, around, self.view.metrics))
         verdict = f"named {found.service}" if found.service else "named nobody"
         case.decided("causes", verdict, found.why_none or "; ".join(found.evidence))

@@ -19,6 +19,7 @@ from bot.kubernetes.labels import Pods, service_name
 from bot.kubernetes.objects import EndpointSlice, Node, Object, Pod, Service
 
 MAX_OBJECTS = 200_000
+_ZONE_LABEL = "topology.kubernetes.io/zone"
 
 Record = dict[str, object]
 Key = tuple[type[Object], str, str]
@@ -226,10 +227,16 @@ class Identities:
             "kind": "service",
             "workload": names.workload(named.workload, pod.metadata.namespace),
         }
-        place = self._labels(named.namespace, named.environment)
+        place = self._labels(named.namespace, named.environment) | self._runs_on(pod)
         return {
             (ip, None): {"ip": ip} | record | place for ip in naming.addresses(pod) if ip not in self._node_addresses
         }
+
+    def _runs_on(self, pod: Pod) -> Record:
+        """The pod's machine, and the zone that the machine's label names (kubernetes.io: well-known labels)."""
+        node = self._objects.get((Node, "", pod.spec.node_name))
+        zone = (node.metadata.labels or {}).get(_ZONE_LABEL, "") if node is not None else ""
+        return {what: name for what, name in (("node", pod.spec.node_name), ("zone", zone)) if name}
 
     def _of_service(self, key: Key, service: Service, now: float) -> dict[Place, Record]:
         name, labels = service.metadata.name, self._labels(service.metadata.namespace, "")

@@ -26,7 +26,7 @@ from bot.layers.family import (
     scraped_workload,
     workloads,
 )
-from bot.model import Node, Release
+from bot.model import Node, Report
 from bot.telemetry.releases import release
 
 _ISTIO_LABELS = (
@@ -63,10 +63,10 @@ def _istio(labels: Labels) -> Reading | None:
     running += _istio_release(callee, labels, "destination") if workload else ()
     witness = f"istio {labels.get('reporter', '')}"
     pair = workloads(_istio_workload(labels, "source"), _istio_workload(labels, "destination"))
-    return Reading(caller, callee, witness, protocol, failed=failed, releases=running, workloads=pair)
+    return Reading(caller, callee, witness, protocol, failed=failed, reports=running, workloads=pair)
 
 
-def _istio_release(service: Node, labels: Labels, end: str) -> tuple[Release, ...]:
+def _istio_release(service: Node, labels: Labels, end: str) -> tuple[Report, ...]:
     """The release at one end: Istio's canonical revision is the workload's label `version`, or `latest` where it has none."""
     revision = known(labels.get(f"{end}_canonical_revision"))
     return release(service.id, "revision", revision) or release(service.id, "revision", labels.get(f"{end}_version"))

@@ -84,7 +84,7 @@ def _client(labels: Labels, callee: Node | None, protocol: str, endpoint: str, f
     if caller is None or callee is None:
         return None
     running, pair = releases.of_labels(caller.id, labels), workloads(scraped_workload(labels), "")
-    return Reading(caller, callee, "otel client", protocol, endpoint, failed, releases=running, workloads=pair)
+    return Reading(caller, callee, "otel client", protocol, endpoint, failed, reports=running, workloads=pair)
 
 
 def _peer(labels: Labels) -> Node | None:
@@ -137,7 +137,7 @@ def _sends(labels: Labels) -> Reading | None:
     if producer is None or queue is None:
         return None
     failed, running = bool(labels.get("error_type")), releases.of_labels(producer.id, labels)
-    return Reading(producer, queue, "otel client", system, failed=failed, releases=running)
+    return Reading(producer, queue, "otel client", system, failed=failed, reports=running)
 
 
 def _consumes(labels: Labels) -> Reading | None:

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from bot import names
 from bot.edge_detail import WorkloadPair
-from bot.model import UNATTRIBUTED, Node, Release
+from bot.model import UNATTRIBUTED, Node, Report
 
 Labels = Mapping[str, str]
 
@@ -32,7 +32,7 @@ class Role(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One series read. `caller` is None for a pseudo-caller, which `unknown` then names. `releases` are those its labels name;
+    """One series read. `caller` is None for a pseudo-caller, which `unknown` then names. `reports` are the releases its labels name;
     `workloads` is None where the series knows neither end's."""
 
     caller: Node | None
@@ -42,7 +42,7 @@ class Reading:
     endpoint: str = ""
     failed: bool = False
     unknown: str = UNATTRIBUTED
-    releases: tuple[Release, ...] = ()
+    reports: tuple[Report, ...] = ()
     workloads: WorkloadPair | None = None
 
 

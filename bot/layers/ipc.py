@@ -134,8 +134,8 @@ class IpcLayer:
         for node in (reading.caller, reading.callee):
             if node is not None and (known := nodes.get(node.id)) is not node:
                 nodes[node.id] = known.merged(node) if known is not None else node
-        if reading.releases and (left_out := self._delta.report(dict.fromkeys(reading.releases, float(span[0])))):
-            self.dropped["release: too many between two collects"] += left_out
+        if reading.reports and (left_out := self._delta.report(dict.fromkeys(reading.reports, float(span[0])))):
+            self.dropped["report: too many between two collects"] += left_out
         self._witnesses.count(meaning.edge, family, reading, meaning.bound, increase, span)
 
     def _learnt(self, sample: Sample) -> _Meaning | str:

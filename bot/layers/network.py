@@ -80,6 +80,8 @@ class NetworkLayer:
         """Take in who owns which address and where listeners lead. A repeated record is a heartbeat."""
         for claim in batch.claims:
             self.ownership.add(claim, now)
+            if claim.runs_on and claim.end is None:
+                self._delta.report(dict.fromkeys(claim.runs_on, now))
         for listener in batch.listeners:
             # A listener's address is its intermediary's, unless somebody says otherwise.
             if self.ownership.owner(listener.ip, listener.start) is None:

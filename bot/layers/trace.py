@@ -82,8 +82,8 @@ class TraceLayer:
         self.stats["rejected"] += batch.rejected
         self.dropped["duplicate span"] += batch.duplicates
         self._describe(batch.nodes)
-        if batch.releases and (left_out := self._delta.report(batch.releases)):
-            self.dropped["release: too many between two collects"] += left_out
+        if batch.reports and (left_out := self._delta.report(batch.reports)):
+            self.dropped["report: too many between two collects"] += left_out
         for trace_id, spans in batch.traces.items():
             trace = self._traces.get(trace_id)
             if trace is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bot import words
 from bot.enrich.facts import CauseFacts, FailingCall, FailingService, IncidentFacts, MapFacts
+from bot.graph.places import spoken
 from bot.model import Alert, Message
 from bot.moments import age
 from bot.slack.budget import fit
@@ -94,7 +95,7 @@ def _cause(facts: IncidentFacts) -> str:
     cause = facts.map.cause if facts.map else None
     if cause is None or not cause.service:
         return ""
-    who = "itself" if cause.service == facts.services[0] else f"*{escape(cause.service)}*"
+    who = "itself" if cause.service == facts.services[0] else f"*{escape(spoken(cause.service))}*"
     return f" · likely cause: {who} ({100 * cause.p:.0f}%)"
 
 
@@ -154,7 +155,7 @@ def _why(cause: CauseFacts | None) -> list[str]:
     lines = []
     if cause.service and cause.evidence:
         reasons = " · ".join(escape(truncate(sentence, _REASON_LENGTH)) for sentence in cause.evidence)
-        lines.append(f"*Why {escape(cause.service)}*: {reasons}")
+        lines.append(f"*Why {escape(spoken(cause.service))}*: {reasons}")
     elif cause.why_none:
         lines.append(f"*Likely cause*: none stands out: {escape(truncate(cause.why_none, _REASON_LENGTH))}")
     judged = (("Ruled out", cause.ruled_out), ("Unknown", cause.unknown))

@@ -1,6 +1,6 @@
 """Identity and listener records (our own NDJSON): bytes -> who owned which address when, and where listeners lead.
 
-Comes in: one JSON object a line, `{"ip","service","start","end"|null,"kind","namespace"?,"environment"?,"workload"?}` or
+Comes in: one JSON object a line, `{"ip","service","start","end"|null,"kind","namespace"?,"environment"?,"workload"?,"node"?,"zone"?}` or
 `{"intermediary","ip","port","targets":[{"ip","port"}…],"start","end"|null,"namespace"?,"environment"?}`. Goes out:
 `Claim`s and `Listener`s. What is lost: a line that cannot be used costs only itself and is listed with its reason.
 """
@@ -15,7 +15,8 @@ from functools import lru_cache
 from typing import Any
 
 from bot import names
-from bot.model import Kind, Node
+from bot.model import Kind, Node, Report
+from bot.telemetry import places
 from bot.telemetry.ndjson import Lines, Unusable
 
 INTERMEDIARY_KINDS = frozenset(("load_balancer", "nat", "gateway", "proxy", "vip"))
@@ -29,7 +30,7 @@ _AHEAD = 300.0
 @dataclass(frozen=True, slots=True)
 class Claim:
     """`node` owned `ip` from `start` until `end` (epoch s; None: still does); `workload`, `name[.namespace][@cluster]`, is the
-    one of its workloads that did, "" where nobody said."""
+    one of its workloads that did, "" where nobody said; `runs_on` is where it runs."""
 
     ip: str
     node: Node
@@ -37,6 +38,7 @@ class Claim:
     start: float
     end: float | None = None
     workload: str = ""
+    runs_on: tuple[Report, ...] = ()
 
     @property
     def between(self) -> bool:
@@ -89,7 +91,9 @@ def _claim(record: Mapping[str, Any], now: float) -> Claim:
     if not isinstance(workload, str):
         raise Unusable("workload has to be a string")
     name, _, cluster = workload.partition("@")
-    return Claim(_address(record.get("ip")), node, kind, *_span(record, now), names.workload(name, "", cluster))
+    workload = names.workload(name, "", cluster)
+    runs_on = () if kind in INTERMEDIARY_KINDS else places.of_record(node.id, record)
+    return Claim(_address(record.get("ip")), node, kind, *_span(record, now), workload, runs_on)
 
 
 def _listener(record: Mapping[str, Any], now: float) -> Listener:

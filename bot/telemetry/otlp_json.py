@@ -13,7 +13,7 @@ import msgspec
 
 from bot.errors import BadRequest
 from bot.names import on_workload
-from bot.telemetry import releases, semconv
+from bot.telemetry import places, releases, semconv
 from bot.telemetry.sampling import weight
 from bot.telemetry.spans import (
     BY_ID,
@@ -95,12 +95,16 @@ def decode_json(body: bytes, now: float, oldest: float | None = MAX_AGE) -> Span
         node, environment = semconv.reporter(plain)
         known = batch.mention(node)
         service = on_workload(known, semconv.workload(plain)) if known else None
-        running = releases.of_resource(known, _with_image_tags(attributes)) if known else ()
+        said = (
+            releases.of_resource(known, _with_image_tags(attributes)) + places.of_resource(known, plain)
+            if known
+            else ()
+        )
         for scope_spans in resource_spans.scopeSpans or ():
             for span in scope_spans.spans or ():
                 _add(span, service, environment, batch, clock)
-            if running and scope_spans.spans:
-                batch.report(running, _number(scope_spans.spans[-1].endTimeUnixNano))
+            if said and scope_spans.spans:
+                batch.report(said, _number(scope_spans.spans[-1].endTimeUnixNano))
     return batch.counted()
 
 

@@ -17,9 +17,9 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from bot.errors import BadRequest
-from bot.model import Node, Release
+from bot.model import Node, Report
 from bot.names import on_workload
-from bot.telemetry import releases, semconv
+from bot.telemetry import places, releases, semconv
 from bot.telemetry.otlp_schema import Request
 from bot.telemetry.sampling import weight
 from bot.telemetry.spans import (
@@ -159,8 +159,8 @@ def _named(kind: int, pairs: _Pairs, environment: str) -> tuple[int, Node | None
 
 
 @lru_cache(maxsize=4_096)
-def _reported(resource: bytes) -> tuple[Node | None, str, str | None, tuple[Release, ...]]:
-    """(node, environment, what its spans report themselves as, what it runs)."""
+def _reported(resource: bytes) -> tuple[Node | None, str, str | None, tuple[Report, ...]]:
+    """(node, environment, what its spans report themselves as, what it runs, and where)."""
     pairs = Resource.FromString(resource).attributes
     attributes = {pair.key: pair.value.string_value for pair in pairs}
     node, environment = semconv.reporter(attributes)
@@ -170,7 +170,8 @@ def _reported(resource: bytes) -> tuple[Node | None, str, str | None, tuple[Rele
     for pair in pairs:
         if pair.key == releases.IMAGE_TAGS and pair.value.array_value.values:
             attributes[pair.key] = pair.value.array_value.values[0].string_value
-    return node, environment, reported, releases.of_resource(node.id, attributes)
+    said = releases.of_resource(node.id, attributes) + places.of_resource(node.id, attributes)
+    return node, environment, reported, said
 
 
 def _plain(value: bytes) -> str | bool:

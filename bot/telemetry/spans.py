@@ -14,7 +14,7 @@ from collections.abc import Hashable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from bot.model import MAX_RELEASES, Node, Release
+from bot.model import MAX_REPORTS, Node, Report
 
 LOCAL, SERVER, CLIENT, PRODUCER, CONSUMER = 0, 2, 3, 4, 5
 """Span kinds, numbered as in OTLP (trace.proto, `SpanKind`), with INTERNAL and unspecified folded into LOCAL."""
@@ -76,7 +76,7 @@ class SpanBatch:
     """The spans of one body by trace id (16 bytes) and span key.
 
     `nodes` describes every service id the spans mention. `tangled` names the traces in which spans share an id or come
-    from Zipkin: linking those takes one more step (see `bot.layers.tangle`). `accepted` includes `duplicates`. `releases` says
+    from Zipkin: linking those takes one more step (see `bot.layers.tangle`). `accepted` includes `duplicates`. `reports` says
     when each was reported (epoch s).
     """
 
@@ -87,7 +87,7 @@ class SpanBatch:
     duplicates: int = 0
     reasons: Counter[str] = field(default_factory=Counter)
     errors: list[str] = field(default_factory=list)
-    releases: dict[Release, float] = field(default_factory=dict)
+    reports: dict[Report, float] = field(default_factory=dict)
 
     @property
     def rejected(self) -> int:
@@ -120,11 +120,11 @@ class SpanBatch:
         self.nodes[node.id] = known.merged(node) if known else node
         return node.id
 
-    def report(self, releases: Iterable[Release], end: int) -> None:
-        """Note that a span which ended at `end` (epoch ns) came from these releases. It may have begun hours ago."""
-        for release in releases:
-            if release not in self.releases and len(self.releases) < MAX_RELEASES:
-                self.releases[release] = end / 1e9
+    def report(self, reports: Iterable[Report], end: int) -> None:
+        """Note that a span which ended at `end` (epoch ns) came from these releases and places. It may have begun hours ago."""
+        for report in reports:
+            if report not in self.reports and len(self.reports) < MAX_REPORTS:
+                self.reports[report] = end / 1e9
 
     def counted(self) -> SpanBatch:
         """This batch, complete: what it holds is counted before the trace layer takes it over."""

@@ -7,6 +7,7 @@ import pytest
 from bot import names
 from bot.enrich.cause_answer import causes
 from bot.enrich.causes.ranking import rank
+from bot.enrich.facts import CauseFacts, read_map
 from bot.enrich.live_situation import situation
 from bot.enrich.recent_changes import change_line
 from bot.model import Change, ChangeKind
@@ -128,3 +129,29 @@ def test_changes_of_services_nobody_knows_are_passed_over_without_a_search(monke
     for number, name in enumerate(("nobody", "db"), start=60):
         made.view.changes.add(Change(NOW - number, name, ChangeKind.DEPLOY, "v2", "test", str(number)), NOW)
     assert [event.service for event in situation(made.view, "web", NOW).events] == ["db"]
+
+
+def test_services_of_one_machine_that_fail_together_point_to_it() -> None:
+    made = MapMaker()
+    for ago in range(50, -1, -1):
+        made.calls("web>pay", "web>bill", "web>cart", "web>login", count=40.0, ago=ago)
+        if ago < 3:
+            made.calls("web>pay", "web>bill", count=20.0, failed=18.0, ago=ago)
+    machines = {"pay": "n1", "bill": "n1", "cart": "n2", "login": "n2", "web": "n3"}
+    made.view.places.see({(service, "node", name): NOW for service, name in machines.items()}, NOW)
+
+    found = rank(situation(made.view, "web", NOW, "HighErrorRate"))
+    answer = causes(made.view, "web", NOW, found)
+
+    assert found.named is not None
+    assert found.named.service == "node:n1"
+    said = "2 of 2 services on node n1 are in trouble of their own (bill, pay), 0 of 2 elsewhere"
+    assert answer["items"][0]["evidence"] == [said]
+    assert answer["named"] == "node:n1"
+
+
+def test_what_a_message_says_of_a_machine() -> None:
+    cause = CauseFacts("node:n1", 0.8, ("2 of 2 services on node n1 are in trouble of their own",))
+    made = MapMaker("web>pay")
+    facts = read_map(made.view, ["web"], {}, NOW, NOW - 60, cause)
+    assert [service for service, _, _ in facts.owners] == ["web"]

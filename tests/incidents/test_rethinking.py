@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import datetime
 from pathlib import Path
 
 import aiohttp
@@ -11,6 +12,8 @@ import pytest
 
 from bot import metrics
 from bot.app import Running
+from bot.enrich.view import MapView
+from bot.history import History
 from tests.incidents.test_path import alert, learn, message, send
 from tests.kit.alerts import alertmanager
 from tests.kit.bots import bot, get, until
@@ -125,3 +128,28 @@ async def test_of_trouble_that_goes_on_for_long_the_cause_that_was_found_stands(
     assert "Alertmanager ×2" in again
     assert "likely cause: *ledger*" in again
     assert "failed" not in again
+
+
+async def test_second_thoughts_know_the_same_hour_of_the_day_before_and_the_first_message_does_not_wait_for_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[float] = []
+    at = History.at
+
+    async def noted(self: History, moment: float) -> MapView:
+        asked.append(moment)
+        return await at(self, moment)
+
+    monkeypatch.setattr(History, "at", noted)
+    async with bot(tmp_path, rethink_seconds=1.0) as (running, session):
+        await learn(session)
+        await alert(session, alertmanager("payments"))
+        await message(running)
+        assert asked == []
+        began = (await get(session, "/api/v1/incidents/1"))["alerts"][0]["starts_at"]
+
+        async def looked_back() -> bool:
+            return bool(asked)
+
+        await until(looked_back, "nobody looked at the day before", 20)
+    assert asked[0] == pytest.approx(datetime.fromisoformat(began).timestamp() - 86_400.0, abs=1.0)

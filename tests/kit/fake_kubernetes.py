@@ -198,7 +198,7 @@ def pod(name: str, *, ip: str = "", owner: tuple[str, str] | None = None, starte
         status["containerStatuses"] = [{"name": "main", "state": {"running": {"startedAt": started}}}]
     return {
         "metadata": metadata,
-        "spec": {"hostNetwork": more.get("hostNetwork", False)},
+        "spec": {"hostNetwork": more.get("hostNetwork", False), "nodeName": more.get("node", "")},
         "status": status | more.get("status", {}),
     }
 
@@ -258,10 +258,11 @@ def workload(name: str, *images: str, replicas: int | None = 3, generation: int 
     }
 
 
-def node(name: str, *addresses: str) -> Json:
+def node(name: str, *addresses: str, zone: str = "") -> Json:
     """A node."""
     given = [{"type": "InternalIP", "address": ip} for ip in addresses] + [{"type": "Hostname", "address": name}]
-    return {"metadata": {"name": name}, "status": {"addresses": given}}
+    labels = {"topology.kubernetes.io/zone": zone} if zone else {}
+    return {"metadata": {"name": name, "labels": labels}, "status": {"addresses": given}}
 
 
 def _place(one: Json) -> tuple[str, str]:

@@ -14,6 +14,7 @@ from bot.enrich.causes.situation import Event, Measured, Situation
 from bot.model import EdgeKey
 
 FAULTS = ("slow", "failing", "saturated", "bad deploy", "dead", "noisy neighbour", "two at once")
+SICK_NODE = "sick node"
 AT = 1_700_000_000.0
 _STEP = 60.0
 _USUAL, _BEFORE, _DURING = 60, 15, 6
@@ -40,7 +41,7 @@ def incident(seed: int, fault: str) -> Incident:
     """One incident of a kind in `FAULTS`, or `none`: an alert without any fault in view.
 
     `dead`: the cause answers nobody and reports nothing. `noisy neighbour`: another service is busy, to nobody's harm.
-    `two at once`: two services fail, and either is a right answer.
+    `two at once`: two services fail, and either is a right answer. `sick node`: whoever runs on one machine is slow.
     """
     rng = random.Random(f"{seed} {fault}")
     names = [f"svc-{number:02d}" for number in rng.sample(range(100), 24)]
@@ -48,6 +49,13 @@ def incident(seed: int, fault: str) -> Incident:
     entry = names[0]
     within = [one for one in _below(company, entry) if one != entry]
     causes = () if fault == "none" else tuple(rng.sample(within, 2 if fault == "two at once" else 1))
+    nodes = _nodes(seed, names)
+    if fault == SICK_NODE:
+        # A machine that runs several of those the alerting service needs, and not itself.
+        sick = max(
+            sorted(nodes), key=lambda node: (len(set(nodes[node]) & set(within)) - 9 * (entry in nodes[node]), node)
+        )
+        causes = tuple(nodes[sick])
     loud = rng.choice([one for one in names if one not in causes])
     usual = [_minute(rng, company, entry, (), fault) for _ in range(_USUAL)]
     before = [_minute(rng, company, entry, (), fault) for _ in range(_BEFORE)]
@@ -74,10 +82,20 @@ def incident(seed: int, fault: str) -> Incident:
     events = [Event("change", rng.choice(names), "deploy 1", AT - rng.uniform(20_000, 80_000))]
     if fault == "bad deploy":
         events.append(Event("change", causes[0], "deploy 2", AT - 240.0))
-    metric = "latency_mean_ms" if fault in ("slow", "saturated") else "error_ratio"
+    metric = "latency_mean_ms" if fault in ("slow", "saturated", SICK_NODE) else "error_ratio"
     callees = {name: sorted(one.callees) for name, one in company.items() if one.callees}
     edges = _edges(company, measured)
-    return Incident(Situation(entry, metric, AT, sorted(names), callees, measured, edges, events), causes, fault)
+    situation = Situation(entry, metric, AT, sorted(names), callees, measured, edges, events, nodes)
+    return Incident(situation, (sick,) if fault == SICK_NODE else causes, fault)
+
+
+def _nodes(seed: int, names: Sequence[str]) -> dict[str, dict[str, float]]:
+    """Six machines, each service on one of them."""
+    rng = random.Random(f"{seed} machines")
+    found: dict[str, dict[str, float]] = {}
+    for name in names:
+        found.setdefault(f"node:n{rng.randrange(6)}", {})[name] = 1.0
+    return found
 
 
 def _company(rng: random.Random, names: list[str]) -> dict[str, _Service]:
@@ -114,7 +132,7 @@ def _minute(
         one, hit = company[name], name in causes
         own = one.latency * max(0.2, rng.gauss(1, 0.08))
         fails, cpu = one.fails * rng.uniform(0.5, 1.5), one.cpu * rng.gauss(1, 0.06)
-        if hit and fault in ("slow", "saturated"):
+        if hit and fault in ("slow", "saturated", SICK_NODE):
             own = own * 3 + 150
         if hit and fault in ("failing", "bad deploy", "noisy neighbour", "two at once"):
             fails += rng.uniform(0.15, 0.3)

@@ -282,3 +282,12 @@ def test_nothing_is_left_when_everything_is_gone() -> None:
 
     left = {name: value for name, value in vars(cluster).items() if isinstance(value, dict | set) and value}
     assert left == {}
+
+
+def test_a_pods_record_says_on_which_machine_it_runs_and_in_which_zone() -> None:
+    made = mirror(
+        pod("web", ip="10.0.0.1", node="n1"), pod("pay", ip="10.0.0.2"), node("n1", "192.168.0.1", zone="eu-1a")
+    )
+    said = {record["ip"]: (record.get("node"), record.get("zone")) for record in made.records() if "ip" in record}
+
+    assert said == {"10.0.0.1": ("n1", "eu-1a"), "10.0.0.2": (None, None)}

@@ -11,7 +11,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportM
 
 from bot.layers.families import BY_METRIC
 from bot.layers.ipc import IpcLayer
-from bot.model import Release
+from bot.model import Report
 from bot.telemetry import otlp_metrics
 from bot.telemetry.otlp_json import decode_json
 from bot.telemetry.otlp_protobuf import decode_protobuf
@@ -23,11 +23,11 @@ from tests.kit.otlp_json import as_json
 NOW = 1_795_400_000.0
 
 
-def said(*given: tuple[str, Any]) -> dict[Release, float]:
+def said(*given: tuple[str, Any]) -> dict[Report, float]:
     """What a body of spans of an hour says in protobuf, whose JSON says the same."""
     body = spans.calls([("web", "payments")], at=NOW - 3_600, duration=3_600.0, more=dict(given))
-    found = decode_protobuf(body, NOW).releases
-    assert decode_json(as_json(body), NOW).releases == found
+    found = decode_protobuf(body, NOW).reports
+    assert decode_json(as_json(body), NOW).reports == found
     return found
 
 
@@ -66,25 +66,25 @@ def test_a_list_of_tags_that_is_none_costs_no_span() -> None:
             resource["resource"]["attributes"].append({"key": "container.image.tags", "value": {"arrayValue": broken}})
     found = decode_json(json.dumps(body).encode(), NOW)
 
-    assert (found.accepted, sorted(found.releases)) == (2, [("payments", "version", "v1"), ("web", "version", "v1")])
+    assert (found.accepted, sorted(found.reports)) == (2, [("payments", "version", "v1"), ("web", "version", "v1")])
 
 
 def test_a_body_that_names_more_releases_than_there_can_be_is_taken_as_far_as_it_may(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("bot.telemetry.spans.MAX_RELEASES", 1)
+    monkeypatch.setattr("bot.telemetry.spans.MAX_REPORTS", 1)
 
     assert len(said(("service.version", "v1"))) == 1
 
 
-def istio(**labels: str) -> tuple[Release, ...]:
+def istio(**labels: str) -> tuple[Report, ...]:
     ends = {
         "source_canonical_service": "web", "source_workload_namespace": "shop", "destination_canonical_service": "payments",
         "destination_workload_namespace": "shop",
     }  # fmt: skip
     reading = BY_METRIC["istio_requests_total"].read(ends | labels)
     assert reading is not None
-    return reading.releases
+    return reading.reports
 
 
 def test_istio_names_the_revision_at_both_ends() -> None:
@@ -113,7 +113,7 @@ def test_a_counter_that_goes_on_reports_the_release_each_time_it_grows() -> None
         at = NOW + 60 * minute
         pairs = ("__name__", "istio_requests_total", *(part for pair in labels.items() for part in pair))
         layer.add(SampleBatch([Sample(pairs, at, value)], 1), at)
-        seen.append(list(layer.collect(at).releases))
+        seen.append(list(layer.collect(at).reports))
 
     release = ("payments", "revision", "v7")
     assert seen == [[], [release], [], [release]]
@@ -138,4 +138,4 @@ def test_metrics_of_an_sdk_name_the_release_of_who_counts() -> None:
     layer = IpcLayer(NOW - 3_600)
     layer.add(otlp_metrics.decode_protobuf(request.SerializeToString(), NOW, BY_METRIC), NOW)
 
-    assert sorted(layer.collect(NOW).releases) == [("web", "image", "abc123"), ("web", "version", "v1")]
+    assert sorted(layer.collect(NOW).reports) == [("web", "image", "abc123"), ("web", "version", "v1")]

@@ -18,6 +18,7 @@ from bot.enrich.causes.situation import Event, Situation, callers_of
 
 WEIGHTS: Mapping[str, float] = {
     "effect": 4.0,
+    "shared place": 4.0,
     "about itself": 1.8,
     "logs": 1.5,
     "resource": 1.4,

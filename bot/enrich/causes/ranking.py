@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from bot.enrich.causes.anomalies import Anomalies, anomalies
 from bot.enrich.causes.evidence import Evidence, gather
 from bot.enrich.causes.metric_kinds import TABLE, Family, MetricTable
+from bot.enrich.causes.shared_places import of_places
 from bot.enrich.causes.situation import Situation, callers_of, reachable
 
 NAMED_FROM = 0.3
@@ -30,7 +31,8 @@ _SENTENCES = 5
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A service that may be the cause: `p` 0..1, what speaks for it (strongest first), and the score behind it."""
+    """A service, or a place that several run in (`node:NAME`, `zone:NAME`), that may be the cause: `p` 0..1, what speaks for it
+    (strongest first), and the score behind it."""
 
     service: str
     p: float
@@ -71,6 +73,9 @@ def rank(situation: Situation, table: MetricTable = TABLE) -> Verdict:
         service: sum(_strongest(evidence).values()) * relevance(service, reached, dependents)
         for service, evidence in by_service.items()
     }
+    for one in of_places(situation, by_service, found.measured):
+        nearest = max(relevance(service, reached, dependents) for service in situation.places[one.service])
+        by_service[one.service], scores[one.service] = [one], one.weight * nearest
     candidates = _candidates(scores, by_service)
     near = sorted(reached, key=lambda one: (reached[one], one))
     seen = found.measured | {event.service for event in situation.events if event.kind != "change"}

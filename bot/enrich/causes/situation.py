@@ -58,6 +58,8 @@ class Situation:
     measured: Mapping[str, Sequence[Measured]] = field(default_factory=dict)
     edges: Mapping[EdgeKey, Sequence[Measured]] = field(default_factory=dict)
     events: Sequence[Event] = ()
+    places: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """What services share without calling it: a place's id -> who is there, and what share of each (0..1)."""
 
 
 def reachable(start: str, step: Mapping[str, Sequence[str]]) -> dict[str, int]:

@@ -13,7 +13,7 @@ from bot.enrich.causes.ranking import NAMED_FROM, rank
 from bot.enrich.causes.situation import Event, Measured, Situation
 from bot.grading.cases import Case, read
 from tests.kit import perturbed
-from tests.kit.incidents import AT, FAULTS, incident
+from tests.kit.incidents import AT, FAULTS, SICK_NODE, incident
 
 SEEDS = range(6)
 SHARED = Path(__file__).parents[4] / "shared" / "cases"
@@ -266,3 +266,53 @@ def test_labelled_incidents_of_real_systems(name: str, first: float, three: floa
         sum(bool(set(place[:3]) & set(case.root_cause)) for case, place in zip(cases, places, strict=True)) / len(cases)
         >= three
     )
+
+
+def test_a_machine_is_suspected_where_several_on_it_make_trouble_of_their_own() -> None:
+    found = [incident(seed, SICK_NODE) for seed in range(20)]
+    ranked = [[one.service for one in rank(each.situation).candidates] for each in found]
+    assert sum(each.causes[0] in order[:3] for each, order in zip(found, ranked, strict=True)) >= 18
+
+    said = rank(incident(12, SICK_NODE).situation).named
+    assert said is not None
+    assert said.service == "node:n1"
+    assert said.sentences == (
+        "4 of 4 services on node n1 are in trouble of their own (svc-91, svc-01, svc-79, svc-52), 0 of 20 elsewhere",
+    )
+
+
+def test_a_machine_is_not_suspected_for_what_one_service_on_it_does() -> None:
+    for seed in SEEDS:
+        for fault in FAULTS:
+            named = rank(incident(seed, fault).situation).named
+            assert named is None or not named.service.startswith("node:")
+
+
+def two_slow(places: dict[str, dict[str, float]]) -> Situation:
+    calls = {"web": ["a", "b", "c", "d"]}
+    measured = {name: service(latency=320.0) for name in ("a", "b")} | {name: service() for name in ("c", "d")}
+    measured["web"] = service(latency=620.0)
+    return replace(situation(calls, measured, metric="latency_mean_ms"), places=places)
+
+
+def places_named(given: Situation) -> list[str]:
+    return [one.service for one in rank(given).candidates if ":" in one.service]
+
+
+def test_two_slow_services_share_a_machine() -> None:
+    alone = {"node:one": {"a": 1.0, "b": 1.0}, "node:two": {"c": 1.0, "d": 1.0, "web": 1.0}}
+    assert rank(two_slow(alone)).candidates[0].service == "node:one"
+
+
+def test_where_everything_is_in_one_place_it_explains_nothing() -> None:
+    assert places_named(two_slow({"zone:a": dict.fromkeys(("a", "b", "c", "d", "web"), 1.0)})) == []
+
+
+def test_zones_that_everything_is_spread_over_are_not_suspected() -> None:
+    spread = dict.fromkeys(("a", "b", "c", "d", "web"), 1 / 3)
+    assert places_named(two_slow({f"zone:{name}": spread for name in "abc"})) == []
+
+
+def test_a_place_of_healthy_and_troubled_alike_is_not_suspected() -> None:
+    mixed = {"node:one": {"a": 1.0, "c": 1.0}, "node:two": {"b": 1.0, "d": 1.0, "web": 1.0}}
+    assert places_named(two_slow(mixed)) == []
