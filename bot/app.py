@@ -40,6 +40,7 @@ from bot.slack import views
 from bot.slack.bolt import SlackDoor, closed_door
 from bot.slack.client import SlackSink
 from bot.slack.console import ConsoleSink
+from bot.slack.desk import Desk
 from bot.slack.pace import Pace
 from bot.slack.ports import Sink
 from bot.slack.send import OutboxWorker, Policy
@@ -66,6 +67,7 @@ from bot.web.overlay import Overlay
 from bot.web.pages import Pages
 from bot.web.problem import empty_application
 from bot.web.status import Parts, Status
+from bot.web.stored import StoredAnswers
 from bot.web.stream import Stream
 from bot.web.telemetry import TelemetryDoors
 from bot.web.webhooks import AlertDoor, Webhooks
@@ -225,7 +227,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             application.add_routes(room.routes())
         application.add_routes(Pages(outbox, gate, _first_steps(settings)).routes())
         if client is not None and settings.slack_signing_secret is not None:
-            application.add_routes(SlackDoor(client, settings.slack_signing_secret.get_secret_value(), view).routes())
+            desk = Desk(view, StoredAnswers(parts, history, incidents))
+            application.add_routes(SlackDoor(client, settings.slack_signing_secret.get_secret_value(), desk).routes())
         else:
             application.add_routes(closed_door())
 

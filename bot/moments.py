@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 
 from bot.errors import BadRequest
 
@@ -12,14 +12,14 @@ _CLOCK = re.compile(r"^(?P<hour>[01]?\d|2[0-3]):(?P<minute>[0-5]\d)(?::(?P<secon
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 
 
-def parse(text: str, now: float) -> float:
-    """Epoch seconds of `2026-11-23T02:50:00Z` (ISO 8601; UTC unless it says otherwise), `-1h` (s, m, h, d, w), `02:50` (the last
-    time a UTC clock said so) or epoch seconds. Raises BadRequest."""
+def parse(text: str, now: float, zone: tzinfo = UTC) -> float:
+    """Epoch seconds of `2026-11-23T02:50:00Z` (ISO 8601; in `zone` unless it says otherwise), `-1h` (s, m, h, d, w), `02:50` (the
+    last time a clock in `zone` said so) or epoch seconds. Raises BadRequest."""
     given = text.strip()
     if found := _AGO.match(given):
         return now - float(found["count"]) * _SECONDS[found["unit"]]
     if found := _CLOCK.match(given):
-        today = datetime.fromtimestamp(now, UTC)
+        today = datetime.fromtimestamp(now, zone)
         then = today.replace(
             hour=int(found["hour"]), minute=int(found["minute"]), second=int(found["second"] or 0), microsecond=0
         )
@@ -28,9 +28,10 @@ def parse(text: str, now: float) -> float:
         if re.fullmatch(r"\d{9,11}(\.\d+)?", given):
             return float(given)
         moment = datetime.fromisoformat(given)
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+        return (moment if moment.tzinfo else moment.replace(tzinfo=zone)).timestamp()
     except (ValueError, OverflowError):
-        raise BadRequest(f"{text[:40]!r} is no time: want ISO 8601, -1h, or 02:50 (UTC)") from None
+        where = " (UTC)" if zone is UTC else ""
+        raise BadRequest(f"{text[:40]!r} is no time: want ISO 8601, -1h, or 02:50{where}") from None
 
 
 def age(seconds: float) -> str:

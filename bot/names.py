@@ -2,7 +2,7 @@
 
 Three layers that disagree on a name give three services and a useless map, so every door comes here, and every rule is
 one that cannot merge two different services: explicit attributes, normalisation, the alias table. What is only likely
-(`close_matches`) is offered as a suggestion, never applied.
+(`bot.near_names`) is offered as a suggestion, never applied to what telemetry says.
 """
 
 from __future__ import annotations
@@ -15,10 +15,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence, Set
 from functools import lru_cache
 
-from rapidfuzz import fuzz, process
-
 from bot.errors import Ambiguous, NotFound
 from bot.model import PSEUDO, Kind, Node
+from bot.near_names import close_matches, misspelt
 
 MAX_ID = 200
 """Longest service id. A longer one keeps its start and gets a hash of the whole, so that two long names stay two."""
@@ -204,14 +203,6 @@ def _same_environment(wanted: str, held: str) -> bool:
     return held in spellings if held else "production" in spellings
 
 
-def close_matches(text: str, known: Iterable[str], limit: int = 3) -> tuple[str, ...]:
-    """The known ids that look most like `text`, best first; ties by name, so the answer is the same every time."""
-    wanted = clean(text)
-    found = process.extract(wanted, list(known), scorer=fuzz.WRatio, limit=limit * 4, score_cutoff=50)
-    ranked = sorted(found, key=lambda hit: (-hit[1], abs(len(hit[0]) - len(wanted)), hit[0]))
-    return tuple(hit[0] for hit in ranked[:limit])
-
-
 BACKGROUND = (
     "kube-dns", "coredns", "node-local-dns", "nodelocaldns", "*.kube-system", "*.istio-system", "*.linkerd", "*.linkerd-viz",
     "*.monitoring", "prometheus*", "alertmanager*", "vmagent*", "grafana-agent*", "grafana-alloy*", "otel-collector*",
@@ -315,8 +306,16 @@ class NameIndex:
         shown = clean(text)[:80]
         if holders:
             raise Ambiguous(f"{len(holders)} services are called {shown!r}: say which one.", tuple(holders[:10]))
-        suggestions = close_matches(text[:MAX_ID], self._texts)
+        suggestions = close_matches(clean(text[:MAX_ID]), self._texts)
         hint = f" Closest: {', '.join(suggestions)}." if suggestions else " The map is empty so far."
         raise NotFound(
             f"No service called {shown!r} on the map.{hint if suggestions or not self._texts else ''}", suggestions
         )
+
+    def misspelt(self, text: str) -> str | None:
+        """The one service that a person surely meant by a text nobody answers to; None where it may be two, or none."""
+        if self._holders(text):
+            return None
+        near = misspelt(clean(text[:MAX_ID]), (*self._by_text, *self._learnt))
+        meant = {holder for one in near for holder in self._holders(one)}
+        return meant.pop() if len(meant) == 1 else None

@@ -13,6 +13,7 @@ from bot import names
 from bot.errors import Ambiguous, NotFound
 from bot.model import PSEUDO, Kind, Node
 from bot.names import MAX_ID, NameIndex
+from bot.near_names import close_matches
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()), max_size=300)
 PLAIN = st.text(string.ascii_lowercase + string.digits + "-_", min_size=1, max_size=12)
@@ -375,8 +376,32 @@ def test_the_answer_to_a_very_long_name_is_short() -> None:
 def test_suggestions_are_the_same_whatever_order_they_are_known_in() -> None:
     known = ["payments-b", "payments-a", "payments-c", "payments-d"]
 
-    found = names.close_matches("payments", known)
-    assert found == names.close_matches("payments", reversed(known)) == ("payments-a", "payments-b", "payments-c")
+    found = close_matches("payments", known, 3)
+    assert found == close_matches("payments", reversed(known), 3) == ("payments-a", "payments-b", "payments-c")
+
+
+@pytest.mark.parametrize("text", ["paymnets", "payment", "Paymennts", "payments.shp"])
+def test_a_slip_of_the_finger_is_seen_through_where_only_one_service_can_be_meant(text: str) -> None:
+    assert index_of(made("payments", "shop"), made("web")).misspelt(text) == "payments.shop"
+
+
+@pytest.mark.parametrize(
+    ("text", "known"),
+    [
+        ("payments-c", ("payments-a", "payments-b")),
+        ("cache-3", ("cache-1",)),
+        ("shard2", ("shard",)),
+        ("web", ("wed",)),
+        ("pay", ("payments",)),
+        ("", ("a",)),
+    ],
+)
+def test_nobody_is_taken_for_another_on_less_than_a_clear_slip(text: str, known: tuple[str, ...]) -> None:
+    assert index_of(*map(made, known)).misspelt(text) is None
+
+
+def test_a_slip_in_a_name_that_two_services_share_is_left_to_the_person() -> None:
+    assert index_of(made("payments", "a"), made("payments", "b")).misspelt("paymnets") is None
 
 
 def test_a_forgotten_service_is_found_no_more_under_any_name() -> None:

@@ -19,6 +19,7 @@ from bot.errors import BadRequest
 from bot.incidents.case import Case, Found, key_of
 from bot.incidents.decide import alert_change, incident_state, message_action
 from bot.model import Alert, AlertStatus, Delivery, Message, ServiceHint
+from bot.near_names import close_matches
 from bot.storage.alert_store import AlertStore, StoredAlert
 from bot.storage.outbox_store import ROOT_KEY
 
@@ -117,7 +118,7 @@ class AlertPath:
         if not readable:
             return Found("", "", "the alert names no service")
         first = readable[0]
-        closest = names.close_matches(first.name, self.view.graph.services())
+        closest = close_matches(names.clean(first.name), self.view.graph.services(), 3)
         return Found(
             "", names.clean(first.name)[: names.MAX_ID], f"no service called {first.name!r} on the map", closest
         )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from bot import words
 from bot.enrich.recent_changes import change_line
 from bot.model import Message
 from bot.slack.budget import fit
-from bot.slack.mrkdwn import escape, link, truncate
-from bot.slack.views import SHOW_SERVICE, button, context, coverage_words, freshness, section
+from bot.slack.mrkdwn import escape, link
+from bot.slack.views import context, coverage_words, freshness, section
 
 _EDGES_SHOWN = 5
 _CHANGES_SHOWN = 5
@@ -31,7 +30,7 @@ def service(answer: Json) -> Message:
     lines = [
         " · ".join(facts),
         _rates(answer["rates"]),
-        f"*Owner*: {_owner(answer)}",
+        f"*Owner*: {owner_words(answer)}",
         _edges("Callers", answer["callers"], "caller", answer["callers_total"]),
         _edges("Calls", answer["callees"], "callee", answer["callees_total"]),
         _changes(answer["changes"]),
@@ -62,7 +61,8 @@ def _rates(rates: Json) -> str:
     return " · ".join(parts)
 
 
-def _owner(answer: Json) -> str:
+def owner_words(answer: Json) -> str:
+    """Who owns it, who says so, who is on call; the nearest owned dependent where nobody is known."""
     if answer["owner"]:
         on_call = f" · on call: {escape(answer['owner']['on_call'])}" if answer["owner"].get("on_call") else ""
         return f"{escape(answer['owner']['label'])} ({escape(answer['owner']['source'])}){on_call}"
@@ -104,20 +104,3 @@ def _edge_words(edge: Json) -> str:
     counted = f"{calls:.0f}/h, " if calls else ""
     fresh = "" if edge["freshness"] == "fresh" else f", {edge['freshness']}"
     return f"{counted}{layers}{fresh}"
-
-
-def unknown(text: str, suggestions: Sequence[str], reason: str) -> Message:
-    """Nobody by that name: the closest ones as buttons."""
-    line = escape(truncate(reason, 500))
-    blocks = [section(f"🤔 {line}")]
-    if suggestions:
-        blocks.append({"type": "actions", "elements": [
-            button(name, f"{SHOW_SERVICE}_{number}", name) for number, name in enumerate(suggestions[:5])
-        ]})  # fmt: skip
-    return fit(Message(f"{line} You asked for {escape(truncate(text, 80))}.", tuple(blocks)))
-
-
-def usage() -> Message:
-    """What `/topology` understands."""
-    text = words.render("slash_help.txt.j2").strip()
-    return fit(Message(text, (section(text),)))

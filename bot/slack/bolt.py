@@ -16,14 +16,18 @@ from slack_bolt.authorization import AuthorizeResult
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics
-from bot.enrich import answers
-from bot.enrich.answers import Query
-from bot.enrich.view import MapView
-from bot.errors import NotFound, Unauthorized
+from bot.errors import Unauthorized
 from bot.model import Message
-from bot.slack import answers as views
+from bot.slack.command_views import RUN, SHARE, dressed, refused
+from bot.slack.commands import BY_WORD, SERVICE, written
+from bot.slack.desk import Desk, Reply
+from bot.slack.mrkdwn import code, escape, truncate
 from bot.slack.views import OPEN_LINK, SHOW_SERVICE
 
+_AT_A_TIME = 8
+"""Answers being worked on: each of the past may hold a map of its day in memory."""
+
+_BROKEN = "That went wrong here, and is in the bot's log. Please try again, or ask `/topology health`."
 _RESPONSE_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
 
 log = structlog.get_logger(__name__)
@@ -46,8 +50,9 @@ def closed_door() -> list[web.RouteDef]:
 class SlackDoor:
     """POST `/slack/events`: slash commands, button clicks, events. A bad signature is 401 and reaches no handler."""
 
-    def __init__(self, client: AsyncWebClient, signing_secret: str, view: MapView) -> None:
-        self._view = view
+    def __init__(self, client: AsyncWebClient, signing_secret: str, desk: Desk) -> None:
+        self._desk = desk
+        self._answering = 0
         api_host = urlsplit(client.base_url).netloc
         self._response_hosts = frozenset((*_RESPONSE_HOSTS, api_host))
 
@@ -59,8 +64,10 @@ class SlackDoor:
 
         app = AsyncApp(client=client, signing_secret=signing_secret, authorize=authorize, logger=_bolt_log)
         app.command(re.compile("^/"))(self._command)
-        app.action(re.compile(f"^{SHOW_SERVICE}"))(self._show_service)
+        app.action(re.compile(f"^{SHOW_SERVICE}|^{RUN}"))(self._click)
+        app.action(SHARE)(self._share)
         app.action(re.compile(f"^{OPEN_LINK}"))(self._acknowledge)
+        app.error(self._failed)
         self._app = app
 
     def routes(self) -> list[web.RouteDef]:
@@ -74,43 +81,91 @@ class SlackDoor:
             log.warning("request refused: wrong or missing signature", source="slack", remote=request.remote)
         return await to_aiohttp_response(response)
 
-    async def _command(self, ack: AsyncAck, command: dict[str, Any]) -> None:
-        """`/topology …`. The map answers in milliseconds, so the answer is the acknowledgement itself."""
+    async def _command(self, ack: AsyncAck, command: dict[str, Any], respond: AsyncRespond) -> None:
+        """`/topology …`. From the live map the answer is the acknowledgement itself; what takes longer follows it."""
         text = str(command.get("text", "")).strip()
-        message, what = self.answer(text, time.time())
-        metrics.COMMANDS.labels(what).inc()
-        log.info("slash command", what=what, user=command.get("user_id"))
-        await ack(text=message.text, blocks=[dict(block) for block in message.blocks], response_type="ephemeral")
-
-    async def _show_service(
-        self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond
-    ) -> None:
-        """A click on a service's button: the same answer as the command, to the one who clicked."""
-        await ack()
-        metrics.COMMANDS.labels("click").inc()
-        log.info("button", action=action.get("action_id"), user=body.get("user", {}).get("id"))
-        target = urlsplit(str(body.get("response_url", "")))
-        if target.netloc not in self._response_hosts:
-            log.warning("a click named a response_url that is not Slack's", host=target.netloc[:80])
+        if not self._desk.slow(text):
+            reply = await self._desk.answer(text, time.time())
+            self._count(reply.what, command.get("user_id"))
+            await ack(**_ephemeral(reply.message))
             return
-        message, _ = self.answer(str(action.get("value", "")), time.time())
+        await ack()
+        await self._later(str(command.get("response_url", "")), text, command.get("user_id"), respond)
+
+    async def _click(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
+        """A click on a button that asks: the same answer as the command's, to the one who clicked."""
+        await ack()
+        value = str(action.get("value", ""))
+        if str(action.get("action_id", "")).startswith(SHOW_SERVICE):
+            value = written(BY_WORD[SERVICE], [value])
+        await self._later(str(body.get("response_url", "")), value, _user(body).get("id"), respond)
+
+    async def _share(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
+        """[Share]: the answer to everybody in the channel, with who shared it, in place of the one only he saw."""
+        await ack()
+        if not self._ours(str(body.get("response_url", ""))):
+            return
+        reply = await self._answered(str(action.get("value", "")), _user(body).get("id"), buttons=False)
+        if not reply.question:
+            await respond(**_ephemeral(reply.message), replace_original=False)
+            return
+        who = str(_user(body).get("name") or _user(body).get("username") or "somebody")
+        shared = f"{escape(truncate(who, 80))} shared {code('/topology ' + reply.question)}"
         await respond(
-            text=message.text,
-            blocks=[dict(block) for block in message.blocks],
-            response_type="ephemeral",
-            replace_original=False,
-        )
+            **_content(dressed(reply.message, [shared])), response_type="in_channel", replace_original=False,
+            delete_original=True,
+        )  # fmt: skip
+
+    async def _later(self, response_url: str, text: str, user: object, respond: AsyncRespond) -> None:
+        if self._ours(response_url):
+            reply = await self._answered(text, user)
+            await respond(**_ephemeral(reply.message), replace_original=False)
+
+    async def _answered(self, text: str, user: object, *, buttons: bool = True) -> Reply:
+        """An answer that may take long; only some are thought about at a time."""
+        if self._answering >= _AT_A_TIME:
+            self._count("busy", user)
+            return Reply(refused("Too many questions are being answered. Please ask again in a moment."), "busy")
+        self._answering += 1
+        try:
+            reply = await self._desk.answer(text, time.time(), buttons=buttons)
+        finally:
+            self._answering -= 1
+        self._count(reply.what, user)
+        return reply
+
+    def _ours(self, response_url: str) -> bool:
+        """Whether an answer to this address goes to Slack: it came with the request, so anybody who can sign could name any."""
+        host = urlsplit(response_url).netloc
+        if host in self._response_hosts:
+            return True
+        log.warning("a request named a response_url that is not Slack's", host=host[:80])
+        return False
+
+    def _count(self, what: str, user: object) -> None:
+        metrics.COMMANDS.labels(what).inc()
+        log.info("question in Slack", what=what, user=user)
 
     async def _acknowledge(self, ack: AsyncAck) -> None:
         """A click on a link button opens the page by itself; Slack only wants to be told that it arrived."""
         await ack()
 
-    def answer(self, text: str, now: float) -> tuple[Message, str]:
-        """What `/topology TEXT` says, and what kind of question it was."""
-        if not text or text.lower() in ("help", "?", "-h", "--help"):
-            return views.usage(), "help"
-        try:
-            identifier = self._view.graph.names.resolve(text)
-        except NotFound as error:
-            return views.unknown(text, error.suggestions, str(error)), "unknown service"
-        return views.service(answers.service(self._view, identifier, now, Query())), "service"
+    async def _failed(self, error: Exception, body: dict[str, Any], respond: AsyncRespond) -> None:
+        """Something broke while a question was worked: whoever asked is told, since silence looks like an answer."""
+        log.error("a question in Slack failed", kind=type(error).__name__, exc_info=error)
+        self._count("failed", None)
+        if self._ours(str(body.get("response_url", ""))):
+            await respond(**_ephemeral(refused(_BROKEN)), replace_original=False)
+
+
+def _user(body: dict[str, Any]) -> dict[str, Any]:
+    user = body.get("user")
+    return user if isinstance(user, dict) else {}
+
+
+def _content(message: Message) -> dict[str, Any]:
+    return {"text": message.text, "blocks": [dict(block) for block in message.blocks]}
+
+
+def _ephemeral(message: Message) -> dict[str, Any]:
+    return {**_content(message), "response_type": "ephemeral"}

@@ -103,3 +103,16 @@ class IncidentReader:
         async with self._database.read() as connection:
             row = (await connection.execute(statement)).first()
             return dict(zip(_ALERT, row, strict=True)) if row is not None else None
+
+    async def of_alert(self, wanted: str) -> int | None:
+        """The incident of the latest alert with this number or fingerprint, or of this service; None where there is none."""
+        number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else -1
+        for which in (
+            (_alerts.c.fingerprint == wanted) | (_alerts.c.id == number),
+            (_alerts.c.service == wanted) | (_alerts.c.named == wanted),
+        ):
+            statement = select(_alerts.c.incident_id).where(which).order_by(_alerts.c.id.desc()).limit(1)
+            async with self._database.read() as connection:
+                if (found := (await connection.execute(statement)).scalar()) is not None:
+                    return int(found)
+        return None

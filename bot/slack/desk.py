@@ -1,0 +1,246 @@
+"""Answers what is typed after `/topology`, whichever way it came: command, click, mention or direct message.
+
+Comes in: the text, `now`, the asker's time zone. Goes out: a `Reply`. Nothing is kept. What is asked of the past, of the store
+or of the bot's health goes through `Stored`; a view of the past is read in a thread, the live map only on the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, tzinfo
+from typing import Any, Protocol
+
+from bot import moments
+from bot.enrich import answers
+from bot.enrich.about import known_as
+from bot.enrich.answers import Query
+from bot.enrich.view import MapView
+from bot.errors import BadRequest, NotFound
+from bot.model import Message
+from bot.slack import answers as service_views
+from bot.slack import command_views as views
+from bot.slack import stored_views
+from bot.slack.commands import AROUND, BY_WORD, HELP, SERVICE, Asked, moment_text, parse, written
+from bot.slack.mrkdwn import date, escape, truncate
+
+MAX_HOPS = 6
+SLOWEST = 25.0
+"""Seconds after which an answer from the past is given up."""
+
+_AROUND = Query(limit=400)
+_BLAST = Query(limit=300)
+_DAY = "1d"
+
+Json = dict[str, Any]
+
+
+class Stored(Protocol):
+    """What is not in the live map. Each raises BadRequest or NotFound, in words."""
+
+    async def at(self, moment: float) -> MapView:
+        """The map as a reader at `moment` (epoch s) saw it."""
+        ...
+
+    async def causes(self, service: str, moment: float | None) -> Json:
+        """Likely causes of trouble at a service, now or then."""
+        ...
+
+    async def diff(self, service: str, since: float) -> Json:
+        """What changed among a service's calls since a moment."""
+        ...
+
+    async def incident(self, wanted: str) -> Json:
+        """One incident with its decisions: by its number, `alert` and an alert's number, a fingerprint, or a service's latest."""
+        ...
+
+    async def health(self) -> Json:
+        """The doctor's findings."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer, and what kind of question it was (for the count of questions)."""
+
+    message: Message
+    what: str
+    question: str = ""
+    """The question as it was understood, to be asked again by a button; "" where nothing was answered."""
+
+
+@dataclass(slots=True)
+class _Case:
+    """One question while it is worked: the map it is read from, the moment, and what to tell above the answer."""
+
+    asked: Asked
+    view: MapView
+    now: float
+    zone: tzinfo
+    live: bool = True
+    notes: list[str] = field(default_factory=list)
+    names: list[str] = field(default_factory=list)
+    deeper: str = ""
+
+
+class _Unclear(NotFound):
+    """A name that nobody has, or several have: which of the question's names it was."""
+
+    def __init__(self, number: int, error: NotFound) -> None:
+        super().__init__(str(error), error.suggestions)
+        self.number = number
+
+
+class Desk:
+    """One per program."""
+
+    def __init__(self, view: MapView, stored: Stored) -> None:
+        self._view = view
+        self._stored = stored
+        self._makers: dict[str, Callable[[_Case], Awaitable[Message]]] = {
+            SERVICE: self._service, AROUND: self._around, "path": self._path, "blast": self._blast, "causes": self._causes,
+            "diff": self._diff, "owner": self._owner, "why": self._why, "health": self._health, HELP: self._help,
+        }  # fmt: skip
+
+    def slow(self, text: str) -> bool:
+        """Whether the answer to a text may take longer than Slack waits."""
+        try:
+            return parse(text).slow
+        except BadRequest:
+            return False
+
+    async def service(self, identifier: str, now: float) -> Reply:
+        """The answer about one service by its id, whatever word that is."""
+        return await self.answer(written(BY_WORD[SERVICE], [identifier]), now)
+
+    async def answer(self, text: str, now: float, zone: tzinfo = UTC, *, buttons: bool = True) -> Reply:
+        """What `/topology TEXT` says. `buttons` are those that widen the answer or share it. Never raises for what a person
+        may type."""
+        try:
+            asked = parse(text)
+        except BadRequest as error:
+            return Reply(views.refused(str(error)), "not understood")
+        case = _Case(asked, self._view, now, zone)
+        try:
+            async with asyncio.timeout(SLOWEST):
+                await self._open(case)
+                message = await self._makers[asked.command.word](case)
+        except _Unclear as error:
+            unclear = views.unclear(asked, error.number, error.suggestions, str(error))
+            return Reply(views.dressed(unclear, case.notes), "unknown service")
+        except (BadRequest, NotFound) as error:
+            return Reply(views.dressed(views.refused(str(error)), case.notes), "refused")
+        except TimeoutError:
+            return Reply(views.refused(f"That took longer than {SLOWEST:.0f} s. Please try again."), "too slow")
+        question = "" if asked.command.word == HELP else written(asked.command, case.names or asked.names, asked.at)
+        below = [
+            *(views.run_button("Deeper", case.deeper) if case.deeper and buttons else ()),
+            *(views.share_button(question) if question and buttons else ()),
+        ]
+        return Reply(views.dressed(message, case.notes, below), asked.command.word, question)
+
+    # -- what a question is about ----------------------------------------------------------------------------------------
+
+    async def _open(self, case: _Case) -> None:
+        """Where a moment is named, read the map of it."""
+        if not case.asked.at:
+            return
+        case.now, case.live = _moment(case.asked.at, case.now, case.zone), False
+        case.notes.append(f"as of {date(case.now)}")
+        if case.asked.command.word != "causes":  # which finds the map of its moment by itself
+            case.view = await self._stored.at(case.now)
+
+    def _named(self, case: _Case, number: int, find: Callable[[MapView, str], str] | None = None) -> str:
+        """The id of the service that the question's name `number` means. Raises _Unclear."""
+        text = case.asked.names[number]
+        names = case.view.graph.names
+        try:
+            found = find(case.view, text) if find is not None else names.resolve(text)
+        except NotFound as error:
+            meant = names.misspelt(text)
+            if meant is None:
+                raise _Unclear(number, error) from None
+            found = meant
+            case.notes.append(f"showing *{escape(meant)}* (you wrote {escape(truncate(text, 80))})")
+        case.names.append(found)
+        return found
+
+    async def _read(self, case: _Case, make: Callable[[], Json]) -> Json:
+        """The live map belongs to the event loop; one of the past to nobody, and reading it takes long."""
+        return make() if case.live else await asyncio.to_thread(make)
+
+    # -- the questions ---------------------------------------------------------------------------------------------------
+
+    async def _help(self, case: _Case) -> Message:
+        word = case.asked.names[0].lower() if case.asked.names else ""
+        return views.usage(BY_WORD.get(word))
+
+    async def _service(self, case: _Case) -> Message:
+        found = self._named(case, 0)
+        answer = await self._read(case, lambda: answers.service(case.view, found, case.now, Query()))
+        case.deeper = written(BY_WORD[AROUND], [found, "2"], case.asked.at)
+        return service_views.service(answer)
+
+    async def _around(self, case: _Case) -> Message:
+        found = self._named(case, 0)
+        hops = _hops(case.asked.names[1]) if len(case.asked.names) > 1 else 1
+        case.names.append(str(hops))
+        query = Query(depth=hops, limit=_AROUND.limit)
+
+        def both() -> Json:
+            return {
+                "dependents": answers.dependents(case.view, found, case.now, query),
+                "dependencies": answers.dependencies_of(case.view, found, case.now, query),
+            }
+
+        made = await self._read(case, both)
+        if hops < MAX_HOPS:
+            case.deeper = written(BY_WORD[AROUND], [found, str(hops + 1)], case.asked.at)
+        return views.around(found, hops, made["dependents"], made["dependencies"])
+
+    async def _path(self, case: _Case) -> Message:
+        caller, callee = self._named(case, 0), self._named(case, 1)
+        return views.path(await self._read(case, lambda: answers.path(case.view, caller, callee, case.now, Query())))
+
+    async def _blast(self, case: _Case) -> Message:
+        found = list(dict.fromkeys(self._named(case, number) for number in range(len(case.asked.names))))
+        case.names = found
+        made = await self._read(case, lambda: answers.dependents(case.view, found[0], case.now, _BLAST, found[1:]))
+        return views.blast(made)
+
+    async def _owner(self, case: _Case) -> Message:
+        found = self._named(case, 0, known_as)
+        return views.owner(await self._read(case, lambda: answers.owner(case.view, found, case.now)))
+
+    async def _causes(self, case: _Case) -> Message:
+        found = self._named(case, 0)
+        return stored_views.causes(await self._stored.causes(found, None if case.live else case.now))
+
+    async def _diff(self, case: _Case) -> Message:
+        found = self._named(case, 0)
+        given = case.asked.names[1] if len(case.asked.names) > 1 else _DAY
+        since = _moment(moment_text(given), case.now, case.zone)
+        case.names.append(given)
+        return stored_views.diff(found, since, await self._stored.diff(found, since))
+
+    async def _why(self, case: _Case) -> Message:
+        wanted = case.asked.names[0]
+        names = case.view.graph.names
+        return stored_views.why(await self._stored.incident(names.find(wanted) or wanted))
+
+    async def _health(self, case: _Case) -> Message:
+        return stored_views.health(await self._stored.health())
+
+
+def _moment(text: str, now: float, zone: tzinfo) -> float:
+    moment = moments.parse(text, now, zone)
+    if moment > now:
+        raise BadRequest(f"{text!r} lies in the future; the map only knows what was.")
+    return moment
+
+
+def _hops(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:4]) <= MAX_HOPS):
+        raise BadRequest(f"{text[:20]!r} is no number of hops: want 1 to {MAX_HOPS}.")
+    return int(text)

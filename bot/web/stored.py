@@ -1,0 +1,63 @@
+"""What Slack's questions need besides the live map: the past, incidents, the doctor. The same answers as the JSON API's.
+
+Comes in: names, numbers, moments. Goes out: JSON-able answers, as `bot.slack.desk.Stored` wants them. Writes nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bot.enrich.answers import Query
+from bot.enrich.view import MapView
+from bot.errors import NotFound
+from bot.history import History
+from bot.storage.incident_reader import IncidentReader
+from bot.web.api import changes, why
+from bot.web.status import Parts, examine
+
+_CHANGES, _CAUSES = 200, 5
+Json = dict[str, Any]
+
+
+class StoredAnswers:
+    """Reads the database of one bot."""
+
+    def __init__(self, parts: Parts, history: History, incidents: IncidentReader) -> None:
+        self._parts = parts
+        self._history = history
+        self._incidents = incidents
+
+    async def at(self, moment: float) -> MapView:
+        """See `Stored.at`."""
+        return await self._history.at(moment)
+
+    async def causes(self, service: str, moment: float | None) -> Json:
+        """See `Stored.causes`."""
+        given = {} if moment is None else {"at": f"{moment:.3f}"}
+        return await why(self._parts.view, self._history, self._incidents, service, given, _CAUSES)
+
+    async def diff(self, service: str, since: float) -> Json:
+        """See `Stored.diff`."""
+        given = {"service": service, "from": f"{since:.3f}"}
+        return await changes(self._parts.view, self._history, given, Query(limit=_CHANGES))
+
+    async def incident(self, wanted: str) -> Json:
+        """See `Stored.incident`."""
+        kind, _, rest = wanted.strip().lower().partition(" ")
+        text = rest.strip() if kind in ("alert", "incident") and rest else wanted.strip()
+        number = text.removeprefix("#")
+        if kind != "alert" and number.isascii() and number.isdigit() and len(number) < 10:
+            found: int | None = int(number)
+        else:
+            found = await self._incidents.of_alert(text)
+        incident = await self._incidents.one(found) if found else None
+        if incident is None:
+            raise NotFound(
+                f"No incident is known by {wanted[:80]!r}: say its number, an alert's fingerprint, or a service."
+            )
+        return incident
+
+    async def health(self) -> Json:
+        """See `Stored.health`."""
+        return await examine(self._parts, time.time())
