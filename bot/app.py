@@ -228,7 +228,9 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         application.add_routes(Pages(outbox, gate, _first_steps(settings)).routes())
         if client is not None and settings.slack_signing_secret is not None:
             desk = Desk(view, StoredAnswers(parts, history, incidents))
-            application.add_routes(SlackDoor(client, settings.slack_signing_secret.get_secret_value(), desk).routes())
+            application.add_routes(
+                SlackDoor(client, settings.slack_signing_secret.get_secret_value(), desk, sink).routes()
+            )
         else:
             application.add_routes(closed_door())
 

@@ -22,6 +22,8 @@ from bot.slack.command_views import RUN, SHARE, dressed, refused
 from bot.slack.commands import BY_WORD, SERVICE, written
 from bot.slack.desk import Desk, Reply
 from bot.slack.mrkdwn import code, escape, truncate
+from bot.slack.ports import Sink
+from bot.slack.talk import Talk
 from bot.slack.views import OPEN_LINK, SHOW_SERVICE
 
 _AT_A_TIME = 8
@@ -50,8 +52,9 @@ def closed_door() -> list[web.RouteDef]:
 class SlackDoor:
     """POST `/slack/events`: slash commands, button clicks, events. A bad signature is 401 and reaches no handler."""
 
-    def __init__(self, client: AsyncWebClient, signing_secret: str, desk: Desk) -> None:
+    def __init__(self, client: AsyncWebClient, signing_secret: str, desk: Desk, sink: Sink) -> None:
         self._desk = desk
+        self._talk = Talk(lambda text, user: self._answered(text, user, share=False), sink)
         self._answering = 0
         api_host = urlsplit(client.base_url).netloc
         self._response_hosts = frozenset((*_RESPONSE_HOSTS, api_host))
@@ -67,6 +70,8 @@ class SlackDoor:
         app.action(re.compile(f"^{SHOW_SERVICE}|^{RUN}"))(self._click)
         app.action(SHARE)(self._share)
         app.action(re.compile(f"^{OPEN_LINK}"))(self._acknowledge)
+        for kind in ("app_mention", "message"):
+            app.event(kind)(self._event)
         app.error(self._failed)
         self._app = app
 
@@ -105,7 +110,7 @@ class SlackDoor:
         await ack()
         if not self._ours(str(body.get("response_url", ""))):
             return
-        reply = await self._answered(str(action.get("value", "")), _user(body).get("id"), buttons=False)
+        reply = await self._answered(str(action.get("value", "")), _user(body).get("id"), deeper=False, share=False)
         if not reply.question:
             await respond(**_ephemeral(reply.message), replace_original=False)
             return
@@ -116,19 +121,23 @@ class SlackDoor:
             delete_original=True,
         )  # fmt: skip
 
+    async def _event(self, body: dict[str, Any]) -> None:
+        """Somebody mentions the bot or writes to it. Bolt has acknowledged already."""
+        await self._talk.heard(body)
+
     async def _later(self, response_url: str, text: str, user: object, respond: AsyncRespond) -> None:
         if self._ours(response_url):
             reply = await self._answered(text, user)
             await respond(**_ephemeral(reply.message), replace_original=False)
 
-    async def _answered(self, text: str, user: object, *, buttons: bool = True) -> Reply:
+    async def _answered(self, text: str, user: object, *, deeper: bool = True, share: bool = True) -> Reply:
         """An answer that may take long; only some are thought about at a time."""
         if self._answering >= _AT_A_TIME:
             self._count("busy", user)
             return Reply(refused("Too many questions are being answered. Please ask again in a moment."), "busy")
         self._answering += 1
         try:
-            reply = await self._desk.answer(text, time.time(), buttons=buttons)
+            reply = await self._desk.answer(text, time.time(), deeper=deeper, share=share)
         finally:
             self._answering -= 1
         self._count(reply.what, user)

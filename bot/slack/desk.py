@@ -114,9 +114,10 @@ class Desk:
         """The answer about one service by its id, whatever word that is."""
         return await self.answer(written(BY_WORD[SERVICE], [identifier]), now)
 
-    async def answer(self, text: str, now: float, zone: tzinfo = UTC, *, buttons: bool = True) -> Reply:
-        """What `/topology TEXT` says. `buttons` are those that widen the answer or share it. Never raises for what a person
-        may type."""
+    async def answer(
+        self, text: str, now: float, zone: tzinfo = UTC, *, deeper: bool = True, share: bool = True
+    ) -> Reply:
+        """What `/topology TEXT` says, with buttons that widen the answer and share it. Never raises for what a person may type."""
         try:
             asked = parse(text)
         except BadRequest as error:
@@ -135,8 +136,8 @@ class Desk:
             return Reply(views.refused(f"That took longer than {SLOWEST:.0f} s. Please try again."), "too slow")
         question = "" if asked.command.word == HELP else written(asked.command, case.names or asked.names, asked.at)
         below = [
-            *(views.run_button("Deeper", case.deeper) if case.deeper and buttons else ()),
-            *(views.share_button(question) if question and buttons else ()),
+            *(views.run_button("Deeper", case.deeper) if case.deeper and deeper else ()),
+            *(views.share_button(question) if question and share else ()),
         ]
         return Reply(views.dressed(message, case.notes, below), asked.command.word, question)
 

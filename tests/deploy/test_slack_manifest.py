@@ -8,17 +8,30 @@ from typing import Any
 import pytest
 
 from tests.deploy.files import load, texts
+from tests.kit.bots import REPOSITORY
 
 TEXT = texts()["deploy/slack-manifest.yaml"]
-NEEDED = {
-    "chat:write": "posting and editing",
-    "chat:write.public": "public channels without an invitation",
-    "commands": "/topology",
-    "channels:read": "channel names to ids",
-    "groups:read": "the same for private channels",
-    "channels:history": "looking up whether a post arrived",
-    "groups:history": "the same in private channels",
-    "metadata.message:read": "recognising one's own post",
+
+METHODS: dict[str, set[str]] = {
+    "auth_test": set(),
+    "chat_postMessage": {"chat:write", "chat:write.public"},
+    "chat_update": {"chat:write"},
+    "conversations_history": {"channels:history", "groups:history"},
+    "conversations_list": {"channels:read", "groups:read"},
+    "conversations_replies": {"channels:history", "groups:history"},
+}
+"""The methods of the Web API that the bot calls, and the scopes of each for the channels it is used in
+(docs.slack.dev/reference/methods). What a direct conversation needs is asked for by its event."""
+
+EVENTS: dict[str, tuple[str, set[str]]] = {
+    "app_mention": ("app_mention", {"app_mentions:read"}),
+    "message.im": ("message", {"im:history"}),
+}
+"""The events that are subscribed to: the type each arrives with, and its scopes (docs.slack.dev/reference/events)."""
+
+OTHERS = {
+    "commands": "/topology itself",
+    "metadata.message:read": "the metadata in what `conversations.history` gives",
 }
 
 
@@ -28,13 +41,32 @@ def manifest() -> dict[str, Any]:
     return found
 
 
-def test_it_asks_for_what_the_bot_needs_and_no_more(manifest: dict[str, Any]) -> None:
-    assert manifest["oauth_config"] == {"scopes": {"bot": list(NEEDED)}}
+def code() -> str:
+    return "\n".join(module.read_text() for module in sorted((REPOSITORY / "bot" / "slack").rglob("*.py")))
 
 
-@pytest.mark.parametrize("scope", NEEDED)
-def test_every_scope_says_why_it_is_asked_for(scope: str) -> None:
-    assert re.search(rf"^ +- {re.escape(scope)} +# .{{8,}}$", TEXT, re.MULTILINE)
+def test_the_table_names_every_method_that_the_bot_calls() -> None:
+    assert set(re.findall(r"\b(?:_web|client)\.([a-z]+_[A-Za-z_]+)\(", code())) == set(METHODS)
+
+
+def test_it_asks_for_the_scopes_of_what_the_bot_calls_and_hears_and_no_more(manifest: dict[str, Any]) -> None:
+    scopes = manifest["oauth_config"]["scopes"]["bot"]
+
+    needed = set().union(OTHERS, *METHODS.values(), *(needs for _, needs in EVENTS.values()))
+    assert manifest["oauth_config"] == {"scopes": {"bot": scopes}}
+    assert sorted(scopes) == sorted(needed)
+
+
+def test_it_subscribes_to_the_events_that_the_bot_handles_and_no_others(manifest: dict[str, Any]) -> None:
+    assert manifest["settings"]["event_subscriptions"]["bot_events"] == list(EVENTS)
+
+    (handled,) = re.findall(r"for kind in \(([^)]*)\):\n +app\.event\(kind\)", code())
+    assert set(re.findall(r'"(\w+)"', handled)) == {kind for kind, _ in EVENTS.values()}
+
+
+def test_every_scope_says_why_it_is_asked_for(manifest: dict[str, Any]) -> None:
+    for scope in manifest["oauth_config"]["scopes"]["bot"]:
+        assert re.search(rf"^ +- {re.escape(scope)} +# .{{8,}}$", TEXT, re.MULTILINE), scope
 
 
 def test_the_command_is_sent_as_it_was_typed(manifest: dict[str, Any]) -> None:
@@ -52,7 +84,14 @@ def test_every_request_comes_to_the_one_door_over_https(manifest: dict[str, Any]
     assert command["url"] == settings["interactivity"]["request_url"] == "https://YOUR-HOST/slack/events"
     assert settings["interactivity"]["is_enabled"] is True
     assert settings["socket_mode_enabled"] is False
-    assert "event_subscriptions" not in settings
+    assert settings["event_subscriptions"]["request_url"] == command["url"]
+    assert TEXT.count("https://YOUR-HOST/") == 3
+
+
+def test_people_can_write_to_the_bot(manifest: dict[str, Any]) -> None:
+    home = manifest["features"]["app_home"]
+
+    assert (home["messages_tab_enabled"], home["messages_tab_read_only_enabled"]) == (True, False)
 
 
 def test_the_description_is_of_a_length_slack_takes(manifest: dict[str, Any]) -> None:

@@ -80,6 +80,12 @@ class Workspace:
         self.channels[channel.id] = channel
         return channel
 
+    def add_direct(self) -> Channel:
+        """Open a direct conversation of a person with the bot."""
+        name = f"D{len(self.channels):09d}"
+        self.channels[name] = Channel(name, name)
+        return self.channels[name]
+
     def channel(self, name: str) -> Channel:
         """A channel by id or name. Raises `KeyError`."""
         plain = name.lstrip("#")

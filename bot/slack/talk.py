@@ -1,0 +1,95 @@
+"""Mentions and direct messages: an event in, an answer posted in its thread out.
+
+Slack sends an event again where it was not sure that it arrived (docs.slack.dev/apis/events-api, "Retries"), so each `event_id`
+is answered once. What bots write, edits and joins are no questions. An answer may be lost: whoever asked is there to ask again.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+
+from bot import metrics
+from bot.errors import DeliveryError
+from bot.slack.desk import Reply
+from bot.slack.ports import Sink
+
+_REMEMBERED, _REMEMBERED_SECONDS = 5_000, 3_600.0
+_MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^>]*)?>")
+_LINK = re.compile(r"<(?:https?://|mailto:|#)?[^<>|]*\|([^<>]*)>|<(?:https?://|mailto:)([^<>|]*)>")
+
+log = structlog.get_logger(__name__)
+
+Ask = Callable[[str, str], Awaitable[Reply]]
+"""(text, the asker's user id) -> an answer that everybody may see."""
+
+
+class Talk:
+    """Hears events; keeps the ids of those answered in the last hour, 5,000 at most."""
+
+    def __init__(self, ask: Ask, sink: Sink) -> None:
+        self._ask = ask
+        self._sink = sink
+        self._answered: OrderedDict[str, float] = OrderedDict()
+
+    async def heard(self, body: dict[str, Any]) -> None:
+        """An `app_mention`, or a `message` in a direct conversation, in the Events API's envelope."""
+        event: dict[str, Any] = body["event"] if isinstance(body.get("event"), dict) else {}
+        why = _passed_over(event)
+        if not why and not self._first(str(body.get("event_id") or event["ts"]), time.time()):
+            why = "sent again"
+        if why:
+            metrics.COMMANDS.labels(f"passed over: {why}").inc()
+            return
+        text = question(str(event["text"])[:8_000])
+        reply = await self._ask(text, str(event["user"]))
+        # In a direct conversation nobody else reads along, so a thread would only hide the answer.
+        thread = event.get("thread_ts") or (None if event.get("channel_type") == "im" else event["ts"])
+        try:
+            await self._sink.post(
+                key=f"answer:{body.get('event_id')}",
+                channel=str(event["channel"]),
+                message=reply.message,
+                thread_ts=thread,
+            )
+        except DeliveryError as error:
+            metrics.COMMANDS.labels("not delivered").inc()
+            log.warning("an answer could not be posted", why=str(error), what=reply.what)
+
+    def _first(self, event_id: str, now: float) -> bool:
+        while self._answered and (
+            len(self._answered) >= _REMEMBERED or next(iter(self._answered.values())) < now - _REMEMBERED_SECONDS
+        ):
+            self._answered.popitem(last=False)
+        if event_id in self._answered:
+            return False
+        self._answered[event_id] = now
+        return True
+
+
+def question(text: str) -> str:
+    """What a message asks: without the mention and what stands before it, links as they were typed, entities undone."""
+    before, mention, after = (text, "", "") if (found := _MENTION.search(text)) is None else (
+        text[: found.start()], found[0], text[found.end() :],
+    )  # fmt: skip
+    asked = after if mention and after.strip() else before
+    asked = _LINK.sub(lambda link: link[1] or link[2], asked)
+    return asked.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&").strip().strip(":,").strip()
+
+
+def _passed_over(event: dict[str, Any]) -> str:
+    """Why an event is no question to the bot; "" where it is one."""
+    if event.get("bot_id") or event.get("app_id") or not event.get("user"):
+        return "written by a bot"
+    if event.get("subtype") not in (None, "file_share", "thread_broadcast"):
+        return "not a new message"
+    if event.get("type") == "message" and event.get("channel_type") != "im":
+        return "not to the bot"  # a mention in a channel comes as an `app_mention`, too
+    if not all(isinstance(event.get(name), str) for name in ("text", "ts", "channel")):
+        return "no text"
+    return ""
