@@ -19,6 +19,7 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import config, metrics
 from bot.alerts import alertmanager, pagerduty
+from bot.alias_book import AliasBook, settled
 from bot.change_intake import ChangeIntake
 from bot.config import Settings
 from bot.enrich.view import MapView
@@ -38,13 +39,14 @@ from bot.names import Background
 from bot.offline import build_view, catalog_sources
 from bot.slack import views
 from bot.slack.bolt import SlackDoor, closed_door
-from bot.slack.client import SlackSink
+from bot.slack.client import SlackSink, web_client
 from bot.slack.console import ConsoleSink
 from bot.slack.desk import Desk
 from bot.slack.pace import Pace
 from bot.slack.ports import Sink
 from bot.slack.send import OutboxWorker, Policy
 from bot.storage.alert_store import AlertStore
+from bot.storage.alias_store import AliasStore
 from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database
 from bot.storage.grade_store import GradeStore
@@ -110,7 +112,10 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         log.info("database ready", version=await database.upgrade())
 
         sources = catalog_sources(settings)
-        view = build_view(settings, sources)
+        aliases = AliasStore(database)
+        view = build_view(settings, sources, settled(await aliases.words()).aliases)
+        book = AliasBook(view, aliases)
+        await book.load()
         past = HistoryStore(database, settings.edge_retention_seconds)
         alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database, rolling=past.rolling)
         trace = TraceLayer(
@@ -145,14 +150,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         token = settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else ""
         if token or settings.slack_signing_secret:
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            # The outbox retries; a client that does so by itself would post twice (see bot.slack.send).
-            client = AsyncWebClient(
-                token=token or None,
-                base_url=settings.slack_api_url.rstrip("/") + "/",
-                session=session,
-                retry_handlers=[],
-                timeout=10,
-            )
+            client = web_client(token, settings.slack_api_url, session)
             sink = SlackSink(client) if token else sink
 
         pace = Pace(burst=settings.slack_burst)
@@ -227,7 +225,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             application.add_routes(room.routes())
         application.add_routes(Pages(outbox, gate, _first_steps(settings)).routes())
         if client is not None and settings.slack_signing_secret is not None:
-            desk = Desk(view, StoredAnswers(parts, history, incidents))
+            desk = Desk(view, StoredAnswers(parts, history, incidents), book)
             application.add_routes(
                 SlackDoor(client, settings.slack_signing_secret.get_secret_value(), desk, sink).routes()
             )

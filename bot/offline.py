@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
 from bot import config
+from bot.alias_book import settled
 from bot.catalog.backstage_api import BackstageApi
 from bot.catalog.pagerduty_api import PagerDutyApi
 from bot.catalog.sources import Remote, Sources
@@ -22,6 +23,7 @@ from bot.model import Layer
 from bot.names import Background, NameIndex
 from bot.slack.console import ConsoleSink
 from bot.storage.alert_store import AlertStore
+from bot.storage.alias_store import AliasStore
 from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database
 from bot.storage.map_store import MapStore
@@ -41,13 +43,15 @@ def catalog_sources(settings: Settings) -> Sources:
     return Sources(settings.catalog, remotes)
 
 
-def build_view(settings: Settings, sources: Sources) -> MapView:
-    """An empty map as `settings` size it, with what the catalogue's files say: hosts are asked once it is needed."""
+def build_view(settings: Settings, sources: Sources, confirmed: Mapping[str, str]) -> MapView:
+    """An empty map as `settings` size it, with what the catalogue's files say: hosts are asked once it is needed. `confirmed` are
+    other names of services, as people said."""
     catalog = sources.read(time.time(), remote=False)
-    names = NameIndex(catalog.aliases)
+    names = NameIndex({**confirmed, **catalog.aliases})
     graph = LiveGraph(names, settings.max_services, settings.max_edges, Background(settings.hidden_services))
     windows = {layer: Windows(layer) for layer in Layer}
-    return MapView(graph, windows, catalog, templates=settings.links, metrics=MetricTable(settings.metric_kinds))
+    metrics = MetricTable(settings.metric_kinds)
+    return MapView(graph, windows, catalog, templates=settings.links, metrics=metrics, confirmed=confirmed)
 
 
 @asynccontextmanager
@@ -58,7 +62,7 @@ async def reading(settings: Settings, *, ask_hosts: bool = False) -> AsyncIterat
     try:
         await database.version()
         sources = catalog_sources(settings)
-        view = build_view(settings, sources)
+        view = build_view(settings, sources, settled(await AliasStore(database).words()).aliases)
         if ask_hosts:
             view.learn(await asyncio.to_thread(sources.read, time.time()))
         alerts, outbox, maps = AlertStore(database), OutboxStore(database), MapStore(database)

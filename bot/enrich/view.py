@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from bot.catalog.entries import Catalog, CatalogEntry
@@ -38,6 +38,10 @@ class MapView:
     """Links out that every service has."""
     metrics: MetricTable = TABLE
     """What metrics' names say they measure."""
+    confirmed: Mapping[str, str] = field(default_factory=dict)
+    """Other names of services, as people confirmed them: alias -> id."""
+    apart: Collection[tuple[str, str]] = frozenset()
+    """(name, id) of which people said that they are not the same."""
     _entries: dict[str, CatalogEntry | None] = field(default_factory=dict)
 
     def counts(self, edge: EdgeKey, since: float, until: float) -> Tally:
@@ -87,7 +91,12 @@ class MapView:
         """Answer from another reading of the catalogue from now on."""
         self.catalog = catalog
         self._entries.clear()
-        self.graph.names.learn(catalog.aliases)
+        self.graph.names.learn({**self.confirmed, **catalog.aliases})
+
+    def confirm(self, aliases: Mapping[str, str], apart: Collection[tuple[str, str]]) -> None:
+        """Find services by the names that people confirmed, too; the catalogue's word goes before theirs."""
+        self.confirmed, self.apart = aliases, apart
+        self.learn(self.catalog)
 
     def is_entry_point(self, service: str) -> bool:
         """Whether users come in here: said by the catalogue, or seen as requests from outside every known service."""

@@ -118,10 +118,9 @@ class AlertPath:
         if not readable:
             return Found("", "", "the alert names no service")
         first = readable[0]
-        closest = close_matches(names.clean(first.name), self.view.graph.services(), 3)
-        return Found(
-            "", names.clean(first.name)[: names.MAX_ID], f"no service called {first.name!r} on the map", closest
-        )
+        name = names.clean(first.name)[: names.MAX_ID]
+        near = [one for one in close_matches(name, self.view.graph.services()) if (name, one) not in self.view.apart]
+        return Found("", name, f"no service called {first.name!r} on the map", tuple(near[:3]))
 
     async def correlate(self, case: Case) -> str | None:
         """Join an open incident, or open one."""

@@ -18,13 +18,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot import metrics
 from bot.errors import Unauthorized
 from bot.model import Message
-from bot.slack.command_views import RUN, SHARE, dressed, refused
+from bot.slack.command_views import dressed, refused
 from bot.slack.commands import BY_WORD, SERVICE, written
-from bot.slack.desk import Desk, Reply
+from bot.slack.desk import NOBODY, Asker, Desk, Reply
 from bot.slack.mrkdwn import code, escape, truncate
 from bot.slack.ports import Sink
 from bot.slack.talk import Talk
-from bot.slack.views import OPEN_LINK, SHOW_SERVICE
+from bot.slack.views import OPEN_LINK, RUN, SHARE, SHOW_SERVICE
 
 _AT_A_TIME = 8
 """Answers being worked on: each of the past may hold a map of its day in memory."""
@@ -54,7 +54,7 @@ class SlackDoor:
 
     def __init__(self, client: AsyncWebClient, signing_secret: str, desk: Desk, sink: Sink) -> None:
         self._desk = desk
-        self._talk = Talk(lambda text, user: self._answered(text, user, share=False), sink)
+        self._talk = Talk(lambda text, user: self._answered(text, Asker(user), share=False), sink)
         self._answering = 0
         api_host = urlsplit(client.base_url).netloc
         self._response_hosts = frozenset((*_RESPONSE_HOSTS, api_host))
@@ -89,13 +89,14 @@ class SlackDoor:
     async def _command(self, ack: AsyncAck, command: dict[str, Any], respond: AsyncRespond) -> None:
         """`/topology …`. From the live map the answer is the acknowledgement itself; what takes longer follows it."""
         text = str(command.get("text", "")).strip()
+        asker = Asker(str(command.get("user_id", "")), str(command.get("user_name", "")))
         if not self._desk.slow(text):
-            reply = await self._desk.answer(text, time.time())
-            self._count(reply.what, command.get("user_id"))
+            reply = await self._desk.answer(text, time.time(), asker)
+            self._count(reply.what, asker)
             await ack(**_ephemeral(reply.message))
             return
         await ack()
-        await self._later(str(command.get("response_url", "")), text, command.get("user_id"), respond)
+        await self._later(str(command.get("response_url", "")), text, asker, respond)
 
     async def _click(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
         """A click on a button that asks: the same answer as the command's, to the one who clicked."""
@@ -103,44 +104,42 @@ class SlackDoor:
         value = str(action.get("value", ""))
         if str(action.get("action_id", "")).startswith(SHOW_SERVICE):
             value = written(BY_WORD[SERVICE], [value])
-        await self._later(str(body.get("response_url", "")), value, _user(body).get("id"), respond)
+        await self._later(str(body.get("response_url", "")), value, _asker(body), respond)
 
     async def _share(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
         """[Share]: the answer to everybody in the channel, with who shared it, in place of the one only he saw."""
         await ack()
         if not self._ours(str(body.get("response_url", ""))):
             return
-        reply = await self._answered(str(action.get("value", "")), _user(body).get("id"), deeper=False, share=False)
+        asker = _asker(body)
+        reply = await self._answered(str(action.get("value", "")), asker, deeper=False, share=False)
         if not reply.question:
             await respond(**_ephemeral(reply.message), replace_original=False)
             return
-        who = str(_user(body).get("name") or _user(body).get("username") or "somebody")
-        shared = f"{escape(truncate(who, 80))} shared {code('/topology ' + reply.question)}"
-        await respond(
-            **_content(dressed(reply.message, [shared])), response_type="in_channel", replace_original=False,
-            delete_original=True,
-        )  # fmt: skip
+        shared = f"{escape(truncate(asker.name or 'somebody', 80))} shared {code('/topology ' + reply.question)}"
+        content = _content(dressed(reply.message, [shared]))
+        await respond(**content, response_type="in_channel", replace_original=False, delete_original=True)
 
     async def _event(self, body: dict[str, Any]) -> None:
         """Somebody mentions the bot or writes to it. Bolt has acknowledged already."""
         await self._talk.heard(body)
 
-    async def _later(self, response_url: str, text: str, user: object, respond: AsyncRespond) -> None:
+    async def _later(self, response_url: str, text: str, asker: Asker, respond: AsyncRespond) -> None:
         if self._ours(response_url):
-            reply = await self._answered(text, user)
+            reply = await self._answered(text, asker)
             await respond(**_ephemeral(reply.message), replace_original=False)
 
-    async def _answered(self, text: str, user: object, *, deeper: bool = True, share: bool = True) -> Reply:
+    async def _answered(self, text: str, asker: Asker, *, deeper: bool = True, share: bool = True) -> Reply:
         """An answer that may take long; only some are thought about at a time."""
         if self._answering >= _AT_A_TIME:
-            self._count("busy", user)
+            self._count("busy", asker)
             return Reply(refused("Too many questions are being answered. Please ask again in a moment."), "busy")
         self._answering += 1
         try:
-            reply = await self._desk.answer(text, time.time(), deeper=deeper, share=share)
+            reply = await self._desk.answer(text, time.time(), asker, deeper=deeper, share=share)
         finally:
             self._answering -= 1
-        self._count(reply.what, user)
+        self._count(reply.what, asker)
         return reply
 
     def _ours(self, response_url: str) -> bool:
@@ -151,9 +150,9 @@ class SlackDoor:
         log.warning("a request named a response_url that is not Slack's", host=host[:80])
         return False
 
-    def _count(self, what: str, user: object) -> None:
+    def _count(self, what: str, asker: Asker) -> None:
         metrics.COMMANDS.labels(what).inc()
-        log.info("question in Slack", what=what, user=user)
+        log.info("question in Slack", what=what, user=asker.id)
 
     async def _acknowledge(self, ack: AsyncAck) -> None:
         """A click on a link button opens the page by itself; Slack only wants to be told that it arrived."""
@@ -162,14 +161,16 @@ class SlackDoor:
     async def _failed(self, error: Exception, body: dict[str, Any], respond: AsyncRespond) -> None:
         """Something broke while a question was worked: whoever asked is told, since silence looks like an answer."""
         log.error("a question in Slack failed", kind=type(error).__name__, exc_info=error)
-        self._count("failed", None)
+        self._count("failed", NOBODY)
         if self._ours(str(body.get("response_url", ""))):
             await respond(**_ephemeral(refused(_BROKEN)), replace_original=False)
 
 
-def _user(body: dict[str, Any]) -> dict[str, Any]:
+def _asker(body: dict[str, Any]) -> Asker:
+    """Who clicked."""
     user = body.get("user")
-    return user if isinstance(user, dict) else {}
+    found = user if isinstance(user, dict) else {}
+    return Asker(str(found.get("id") or ""), str(found.get("name") or found.get("username") or ""))
 
 
 def _content(message: Message) -> dict[str, Any]:

@@ -41,6 +41,12 @@ _BELOW_SLACK = (aiohttp.ClientError, OSError, TimeoutError)
 Answer = Mapping[str, Any]
 
 
+def web_client(token: str, api_url: str, session: aiohttp.ClientSession) -> AsyncWebClient:
+    """A client as `SlackSink` wants it. The outbox retries; a client that does so by itself would post twice."""
+    base = api_url.rstrip("/") + "/"
+    return AsyncWebClient(token=token or None, base_url=base, session=session, retry_handlers=[], timeout=10)
+
+
 class SlackSink:
     """Posts, edits and finds messages as the bot whose token `client` has.
 

@@ -15,13 +15,9 @@ from bot.moments import age
 from bot.slack.answers import owner_words
 from bot.slack.budget import fit
 from bot.slack.commands import COMMANDS, Asked, Command
-from bot.slack.mrkdwn import code, escape, link, truncate
-from bot.slack.views import Block, button, context, coverage_words, freshness, section
+from bot.slack.mrkdwn import code, date, escape, link, truncate
+from bot.slack.views import MAX_VALUE, SHARE, Block, button, context, coverage_words, freshness, run_button, section
 
-RUN, SHARE = "topology_run", "topology_share"
-"""Buttons: their value is a question as one would type it, answered to whoever clicks; or to the whole channel."""
-
-MAX_VALUE = 2_000  # Slack's limit of a button's value
 _PATHS_SHOWN, _LISTED = 5, 10
 _LONG = 300
 
@@ -36,11 +32,6 @@ def dressed(message: Message, notes: Sequence[str] = (), buttons: Sequence[Block
     above = [context(" · ".join(notes))] if notes else []
     below: list[Block] = [{"type": "actions", "elements": list(buttons)}] if buttons else []
     return fit(Message("\n".join([*notes, message.text]), (*above, *message.blocks, *below)))
-
-
-def run_button(label: str, question: str, number: int = 0) -> list[Block]:
-    """A button that asks something, unless the question is too long for one."""
-    return [button(label, f"{RUN}_{number}", question)] if len(question) <= MAX_VALUE else []
 
 
 def share_button(question: str) -> list[Block]:
@@ -187,6 +178,25 @@ def _by_hop(title: str, answer: Json) -> str:
 
 def _state(one: Json) -> str:
     return "🔴 " if one["state"] in ("hit", "failing") else ""
+
+
+def told(said: str, label: str = "", question: str = "") -> Message:
+    """What was done, with a button that takes it back."""
+    line = escape(truncate(said, _LONG * 3))
+    return dressed(Message(line, (section(line),)), (), run_button(label, question) if label else ())
+
+
+def aliases(found: Sequence[Json]) -> Message:
+    """Other names that people confirmed, each with who and when."""
+    if not found:
+        return laid_out("Nobody has confirmed another name of a service here. Say one: `/topology alias A = B`.", ())
+    lines = [
+        f"{code(one['alias'])} is *{escape(one['service'])}* ({escape(truncate(one['by'], 80))}, {date(one['seconds'])})"
+        for one in found[: 4 * _LISTED]
+    ]
+    more = len(found) - len(lines)
+    packed = ["\n".join(lines[start : start + 8]) for start in range(0, len(lines), 8)]
+    return laid_out(f"*Other names of services* {len(found)}", packed, f"+{more} more" if more > 0 else "")
 
 
 def owner(answer: Json) -> Message:

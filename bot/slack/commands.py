@@ -18,13 +18,14 @@ MAX_NAMES = 20
 SERVICE, AROUND, HELP = "service", "around", "help"
 _HELP = frozenset(("", "?", "-h", "--help"))
 _TOKEN = re.compile(r'"([^"]*)"|“([^”]*)”|([^\s,"“”]+)')
+_EQUATIONS = frozenset(("alias", "unlike"))
 _ARROWS = frozenset(("->", "→", "=>", "&gt;", "to"))
 _AGO = re.compile(r"^-?(\d{1,6}(?:\.\d{1,3})?)\s?(s|m|min|h|d|w)(?:\s+ago)?$", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One question: its word, how it is typed, what it says, how many names it takes, and whether it reads what is stored.
+    """One question: its word, how it is typed, what it says, how many names it takes; `slow` where it needs the store.
 
     `past`: it can be asked of a moment, too, with `at TIME` behind it.
     """
@@ -49,6 +50,9 @@ COMMANDS = (
     Command(
         "why", "why INCIDENT", "every decision the bot took for it; also of an alert's or a service's name", slow=True
     ),
+    Command("alias", "alias [A = B]", "A is another name of B; alone: all that people said", 0, 2, slow=True),
+    Command("unalias", "unalias A", "take back what people said of A", slow=True),
+    Command("unlike", "unlike A = B", "A is not B: do not suggest it again", 2, 2, slow=True),
     Command("health", "health", "whether the bot itself is well, and what to mend", 0, 0, slow=True),
     Command(HELP, "help [COMMAND]", "this text", 0, 1),
 )
@@ -94,6 +98,8 @@ def parse(text: str) -> Asked:
 
 def written(command: Command, names: Sequence[str], at: str = "") -> str:
     """A question as one would type it, so that `parse` reads it back."""
+    if command.word in _EQUATIONS and len(names) == 2:
+        return f"{command.word} {names[0]} = {names[1]}"
     quoted = [f'"{name}"' if " " in name or "," in name else name for name in (one.replace('"', "") for one in names)]
     return " ".join([command.word, *quoted, *(("at", at) if at else ())])
 
@@ -113,6 +119,10 @@ def _names(command: Command, rest: str) -> tuple[str, ...]:
         found = [found[0], " ".join(since)]
     if command.word == "path":
         found = [one for number, one in enumerate(found) if number != 1 or len(found) < 3 or one.lower() not in _ARROWS]
+    if command.word in _EQUATIONS and "=" in rest:
+        found = [one.strip(' "“”') for one in rest.split("=", 1)]
+    elif command.word in _EQUATIONS and found:
+        found = [""]  # two names without a sign between them could mean either
     if command.word == "why":
         found = [" ".join(found)] if found else []
     return tuple(found)

@@ -13,6 +13,7 @@ from datetime import UTC, tzinfo
 from typing import Any, Protocol
 
 from bot import moments
+from bot.alias_book import AliasBook
 from bot.enrich import answers
 from bot.enrich.about import known_as
 from bot.enrich.answers import Query
@@ -24,6 +25,7 @@ from bot.slack import command_views as views
 from bot.slack import stored_views
 from bot.slack.commands import AROUND, BY_WORD, HELP, SERVICE, Asked, moment_text, parse, written
 from bot.slack.mrkdwn import date, escape, truncate
+from bot.slack.views import run_button
 
 MAX_HOPS = 6
 SLOWEST = 25.0
@@ -32,6 +34,8 @@ SLOWEST = 25.0
 _AROUND = Query(limit=400)
 _BLAST = Query(limit=300)
 _DAY = "1d"
+_UNSHARED = frozenset((HELP, "alias", "unalias", "unlike"))
+"""A button that shares asks again, and these are not for asking twice."""
 
 Json = dict[str, Any]
 
@@ -61,6 +65,21 @@ class Stored(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Asker:
+    """Who asks: a Slack user id and name where they are known, and the zone in which he types times."""
+
+    id: str = ""
+    name: str = ""
+    zone: tzinfo = UTC
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.id})" if self.name and self.id else self.name or self.id or "somebody"
+
+
+NOBODY = Asker()
+
+
+@dataclass(frozen=True, slots=True)
 class Reply:
     """An answer, and what kind of question it was (for the count of questions)."""
 
@@ -77,7 +96,7 @@ class _Case:
     asked: Asked
     view: MapView
     now: float
-    zone: tzinfo
+    asker: Asker
     live: bool = True
     notes: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
@@ -95,12 +114,14 @@ class _Unclear(NotFound):
 class Desk:
     """One per program."""
 
-    def __init__(self, view: MapView, stored: Stored) -> None:
+    def __init__(self, view: MapView, stored: Stored, book: AliasBook) -> None:
         self._view = view
         self._stored = stored
+        self._book = book
         self._makers: dict[str, Callable[[_Case], Awaitable[Message]]] = {
             SERVICE: self._service, AROUND: self._around, "path": self._path, "blast": self._blast, "causes": self._causes,
-            "diff": self._diff, "owner": self._owner, "why": self._why, "health": self._health, HELP: self._help,
+            "diff": self._diff, "owner": self._owner, "why": self._why, "health": self._health, "alias": self._alias,
+            "unalias": self._unalias, "unlike": self._unlike, HELP: self._help,
         }  # fmt: skip
 
     def slow(self, text: str) -> bool:
@@ -115,14 +136,14 @@ class Desk:
         return await self.answer(written(BY_WORD[SERVICE], [identifier]), now)
 
     async def answer(
-        self, text: str, now: float, zone: tzinfo = UTC, *, deeper: bool = True, share: bool = True
+        self, text: str, now: float, asker: Asker = NOBODY, *, deeper: bool = True, share: bool = True
     ) -> Reply:
         """What `/topology TEXT` says, with buttons that widen the answer and share it. Never raises for what a person may type."""
         try:
             asked = parse(text)
         except BadRequest as error:
             return Reply(views.refused(str(error)), "not understood")
-        case = _Case(asked, self._view, now, zone)
+        case = _Case(asked, self._view, now, asker)
         try:
             async with asyncio.timeout(SLOWEST):
                 await self._open(case)
@@ -134,9 +155,11 @@ class Desk:
             return Reply(views.dressed(views.refused(str(error)), case.notes), "refused")
         except TimeoutError:
             return Reply(views.refused(f"That took longer than {SLOWEST:.0f} s. Please try again."), "too slow")
-        question = "" if asked.command.word == HELP else written(asked.command, case.names or asked.names, asked.at)
+        question = (
+            "" if asked.command.word in _UNSHARED else written(asked.command, case.names or asked.names, asked.at)
+        )
         below = [
-            *(views.run_button("Deeper", case.deeper) if case.deeper and deeper else ()),
+            *(run_button("Deeper", case.deeper) if case.deeper and deeper else ()),
             *(views.share_button(question) if question and share else ()),
         ]
         return Reply(views.dressed(message, case.notes, below), asked.command.word, question)
@@ -147,7 +170,7 @@ class Desk:
         """Where a moment is named, read the map of it."""
         if not case.asked.at:
             return
-        case.now, case.live = _moment(case.asked.at, case.now, case.zone), False
+        case.now, case.live = _moment(case.asked.at, case.now, case.asker.zone), False
         case.notes.append(f"as of {date(case.now)}")
         if case.asked.command.word != "causes":  # which finds the map of its moment by itself
             case.view = await self._stored.at(case.now)
@@ -221,7 +244,7 @@ class Desk:
     async def _diff(self, case: _Case) -> Message:
         found = self._named(case, 0)
         given = case.asked.names[1] if len(case.asked.names) > 1 else _DAY
-        since = _moment(moment_text(given), case.now, case.zone)
+        since = _moment(moment_text(given), case.now, case.asker.zone)
         case.names.append(given)
         return stored_views.diff(found, since, await self._stored.diff(found, since))
 
@@ -229,6 +252,25 @@ class Desk:
         wanted = case.asked.names[0]
         names = case.view.graph.names
         return stored_views.why(await self._stored.incident(names.find(wanted) or wanted))
+
+    async def _alias(self, case: _Case) -> Message:
+        if not case.asked.names:
+            return views.aliases(self._book.listed())
+        alias = case.asked.names[0]
+        try:
+            service = case.view.graph.names.resolve(case.asked.names[1])
+        except NotFound as error:  # a slip of the finger is not seen through where it would be written down
+            raise _Unclear(1, error) from None
+        said = await self._book.same(alias, service, str(case.asker), case.now)
+        return views.told(said, "Undo", written(BY_WORD["unalias"], [alias]))
+
+    async def _unlike(self, case: _Case) -> Message:
+        alias, service = case.asked.names
+        said = await self._book.apart(alias, service, str(case.asker), case.now)
+        return views.told(said, "Undo", written(BY_WORD["unalias"], [alias]))
+
+    async def _unalias(self, case: _Case) -> Message:
+        return views.told(await self._book.forget(case.asked.names[0], str(case.asker), case.now))
 
     async def _health(self, case: _Case) -> Message:
         return stored_views.health(await self._stored.health())

@@ -16,11 +16,16 @@ from bot.graph.places import spoken
 from bot.model import Alert, Message
 from bot.moments import age
 from bot.slack.budget import fit
+from bot.slack.commands import BY_WORD, written
 from bot.slack.mrkdwn import date, escape, truncate
 
 Block = dict[str, Any]
 
 SHOW_SERVICE = "topology_show"
+RUN, SHARE = "topology_run", "topology_share"
+"""Buttons: their value is a question as one would type it, answered to whoever clicks; or to the whole channel."""
+
+MAX_VALUE = 2_000  # Slack's limit of a button's value
 OPEN_LINK = "open_link"
 
 _SOURCES = {"alertmanager": "Alertmanager", "pagerduty": "PagerDuty"}
@@ -46,6 +51,11 @@ def button(label: str, action: str, value: str) -> Block:
         "type": "button", "text": {"type": "plain_text", "text": truncate(label, 75), "emoji": True},
         "action_id": action, "value": value[:2_000],
     }  # fmt: skip
+
+
+def run_button(label: str, question: str, number: int = 0) -> list[Block]:
+    """A button that asks something, unless the question is too long for one."""
+    return [button(label, f"{RUN}_{number}", question)] if len(question) <= MAX_VALUE else []
 
 
 def link_button(label: str, url: str, number: int) -> Block:
@@ -201,7 +211,8 @@ def _owner(service: str, who: str, note: str) -> str:
 
 def _unknown(service: FailingService) -> str:
     closest = ", ".join(escape(name) for name in service.closest)
-    return words.render("incident_unknown.txt.j2", name=escape(service.name), closest=closest).strip()
+    first = escape(service.closest[0]) if service.closest else ""
+    return words.render("incident_unknown.txt.j2", name=escape(service.name), closest=closest, first=first).strip()
 
 
 def _buttons(facts: IncidentFacts) -> list[Block]:
@@ -209,6 +220,11 @@ def _buttons(facts: IncidentFacts) -> list[Block]:
     known = [service.name for service in (facts.map.services if facts.map else ()) if service.known]
     if known:
         buttons.append(button(f"Show {known[0]}", SHOW_SERVICE, known[0]))
+    doubtful = [service for service in (facts.map.services if facts.map else ()) if service.closest]
+    for service in doubtful[:1]:
+        pair = service.name, service.closest[0]
+        buttons += run_button(f"Yes, it is {pair[1]}", written(BY_WORD["alias"], pair))
+        buttons += run_button("No", written(BY_WORD["unlike"], pair), 1)
     for number, (label, url) in enumerate((("Runbook ↗", facts.runbook), ("Alert ↗", facts.link))):
         if url.startswith(("http://", "https://")) and len(url) <= 3_000:
             buttons.append(link_button(label, url, number))

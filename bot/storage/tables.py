@@ -224,6 +224,18 @@ class IncidentGradeRow(SQLModel, table=True):
     confirmed_at: float | None = None
 
 
+class AliasWordRow(SQLModel, table=True):
+    """Something a person said about a name (see `bot.storage.alias_store`). Rows are only ever added."""
+
+    __tablename__ = "alias_word"
+    id: int | None = Field(default=None, primary_key=True)
+    at: float
+    verdict: str
+    alias: str
+    service: str
+    who: str
+
+
 class AlertRow(SQLModel, table=True):
     """One alert. `service` is the id on the map, or empty where none was found; `named` what the sender called it."""
 

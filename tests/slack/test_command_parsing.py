@@ -43,6 +43,11 @@ def read(text: str) -> tuple[str, tuple[str, ...], str]:
         ("why #12", "why", ("#12",), ""),
         ("why alert 7", "why", ("alert 7",), ""),
         ("around payments 2", "around", ("payments", "2"), ""),
+        ("alias pay-svc-prod = payments", "alias", ("pay-svc-prod", "payments"), ""),
+        ("alias a b=c d", "alias", ("a b", "c d"), ""),
+        ("alias", "alias", (), ""),
+        ("unlike kafka = kafka-ui", "unlike", ("kafka", "kafka-ui"), ""),
+        ("unalias pay-svc-prod", "unalias", ("pay-svc-prod",), ""),
         ("", "help", (), ""),
         ("?", "help", (), ""),
         ("help path", "help", ("path",), ""),
@@ -53,7 +58,18 @@ def test_a_text_is_read_as_its_question(text: str, word: str, names: tuple[str, 
 
 
 @pytest.mark.parametrize(
-    "text", ["path web", "path a b c", "health now", "blast " + "x " * (MAX_NAMES + 1), "owner a b"]
+    "text",
+    [
+        "path web",
+        "path a b c",
+        "health now",
+        "blast " + "x " * (MAX_NAMES + 1),
+        "owner a b",
+        "alias a",
+        "alias a b",
+        "alias a =",
+        "unlike a b",
+    ],
 )
 def test_a_question_with_too_few_or_too_many_names_is_told_how_to_ask(text: str) -> None:
     with pytest.raises(BadRequest, match="/topology "):

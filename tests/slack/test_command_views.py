@@ -8,12 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bot import names
+from bot.alias_book import AliasBook
 from bot.catalog.entries import Catalog, CatalogEntry
 from bot.enrich.view import MapView
 from bot.errors import NotFound
 from bot.model import Layer, Message, Owner
 from bot.moments import iso
 from bot.slack.desk import Desk
+from bot.storage.alias_store import AliasStore, AliasWord
 from tests.kit.block_kit import mentions, refusal
 from tests.kit.maps import NOW, MapMaker, minute, tally
 
@@ -23,7 +25,7 @@ HOSTILE = (
 )  # fmt: skip
 NAMES = st.sampled_from(HOSTILE) | st.text(min_size=1, max_size=300)
 QUESTIONS = ("{0}", "around {0} 6", "path {0} {1}", "blast {0} {1}", "owner {0}", "help {0}", "why {0}", "diff {0} 1h", "causes {0}",
-             "{0} at 02:50", "health")  # fmt: skip
+             "{0} at 02:50", "health", "alias {0} = {1}", "unlike {0} = {1}", "alias", "unalias {0}")  # fmt: skip
 
 
 class Hostile:
@@ -70,6 +72,24 @@ class Hostile:
                 "uptime_seconds": 5}  # fmt: skip
 
 
+class Words(AliasStore):
+    """What was said about names, in memory."""
+
+    def __init__(self) -> None:
+        self.said: list[AliasWord] = []
+
+    async def add(self, word: AliasWord) -> bool:
+        self.said.append(word)
+        return True
+
+    async def words(self) -> list[AliasWord]:
+        return self.said
+
+
+def desk_of(view: MapView, words: list[str]) -> Desk:
+    return Desk(view, Hostile(view, words), AliasBook(view, Words()))
+
+
 FRAME = {
     "coverage": {"layers": {}, "services": 1, "reporting": 0, "silent": [{"id": "<!here>", "age_seconds": 9}]},
     "as_of": iso(NOW),
@@ -103,7 +123,7 @@ def acceptable(message: Message) -> None:
 @given(words=st.lists(NAMES, min_size=1, max_size=4), typed=st.lists(NAMES, min_size=2, max_size=2))
 async def test_no_name_makes_a_message_too_long_or_mentions_anybody(words: list[str], typed: list[str]) -> None:
     view = map_of(words)
-    desk = Desk(view, Hostile(view, words))
+    desk = desk_of(view, words)
     for question in QUESTIONS:
         for first, second in (typed, ("payments", "ledger"), ("web", typed[0])):
             acceptable((await desk.answer(question.format(first, second), NOW)).message)
@@ -111,7 +131,7 @@ async def test_no_name_makes_a_message_too_long_or_mentions_anybody(words: list[
 
 async def test_a_hub_with_thousands_of_callers_fits_a_message() -> None:
     made = MapMaker(*(f"caller-{number}>hub" for number in range(2_000)))
-    desk = Desk(made.view, Hostile(made.view, ["x"]))
+    desk = desk_of(made.view, ["x"])
     for question in (
         "hub",
         "around hub 3",
@@ -124,7 +144,7 @@ async def test_a_hub_with_thousands_of_callers_fits_a_message() -> None:
 
 async def test_a_service_with_blanks_in_its_name_is_asked_for_again_by_its_button() -> None:
     made = MapMaker("my old db>payments", "my old web>payments")
-    desk = Desk(made.view, Hostile(made.view, ["x"]))
+    desk = desk_of(made.view, ["x"])
     unclear = (await desk.answer('path "my old" payments', NOW)).message
     blocks: list[dict[str, Any]] = [dict(block) for block in unclear.blocks]
     values = [one["value"] for block in blocks if block["type"] == "actions" for one in block["elements"]]

@@ -14,7 +14,7 @@ import pytest
 from bot.app import Running
 from bot.model import Change, ChangeKind
 from bot.slack.commands import COMMANDS
-from bot.slack.desk import Desk, Reply
+from bot.slack.desk import Asker, Desk, Reply
 from tests.kit.alerts import alertmanager
 from tests.kit.block_kit import refusal
 from tests.kit.bots import REPOSITORY, alertmanager_headers, bot, get, until, with_slack
@@ -283,7 +283,7 @@ async def test_why_tells_every_decision_of_an_incident_by_number_fingerprint_or_
 async def test_a_question_that_breaks_is_told_to_whoever_asked(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
     running, slack = ready
 
-    async def broken(self: object, text: str, now: float, **given: object) -> None:
+    async def broken(self: object, text: str, now: float, asker: Asker, **given: object) -> None:
         raise RuntimeError("a bug")
 
     monkeypatch.setattr(Desk, "answer", broken)
@@ -298,9 +298,9 @@ async def test_questions_beyond_what_can_be_thought_about_at_once_are_asked_to_c
     gate = asyncio.Event()
     real = Desk.answer
 
-    async def held(self: Desk, text: str, now: float, **given: Any) -> Reply:
+    async def held(self: Desk, text: str, now: float, asker: Asker, **given: Any) -> Reply:
         await gate.wait()
-        return await real(self, text, now, **given)
+        return await real(self, text, now, asker, **given)
 
     monkeypatch.setattr(Desk, "answer", held)
     for _ in range(9):
