@@ -11,10 +11,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import aiohttp
 import structlog
 from aiohttp import web
+from pydantic import SecretStr
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import config, metrics
@@ -39,12 +41,13 @@ from bot.names import Background
 from bot.offline import build_view, catalog_sources
 from bot.slack import views
 from bot.slack.bolt import SlackDoor, closed_door
-from bot.slack.client import SlackSink, web_client
+from bot.slack.client import SlackSink, socket_address, web_client
 from bot.slack.console import ConsoleSink
 from bot.slack.desk import Desk
 from bot.slack.pace import Pace
 from bot.slack.ports import Sink
 from bot.slack.send import OutboxWorker, Policy
+from bot.slack.socket import SocketMode
 from bot.storage.alert_store import AlertStore
 from bot.storage.alias_store import AliasStore
 from bot.storage.change_store import ChangeStore
@@ -66,7 +69,7 @@ from bot.web.grades import Grades
 from bot.web.limits import RateLimit
 from bot.web.metric_doors import MetricDoors
 from bot.web.overlay import Overlay
-from bot.web.pages import Pages
+from bot.web.pages import Pages, first_steps
 from bot.web.problem import empty_application
 from bot.web.status import Parts, Status
 from bot.web.stored import StoredAnswers
@@ -147,8 +150,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
 
         client: AsyncWebClient | None = None
         sink: Sink = ConsoleSink(echo)
-        token = settings.slack_bot_token.get_secret_value() if settings.slack_bot_token else ""
-        if token or settings.slack_signing_secret:
+        token, app_token = _secret(settings.slack_bot_token), _secret(settings.slack_app_token)
+        if token or app_token or settings.slack_signing_secret:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             client = web_client(token, settings.slack_api_url, session)
             sink = SlackSink(client) if token else sink
@@ -223,14 +226,10 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         )  # fmt: skip
         for room in rooms:
             application.add_routes(room.routes())
-        application.add_routes(Pages(outbox, gate, _first_steps(settings)).routes())
-        if client is not None and settings.slack_signing_secret is not None:
-            desk = Desk(view, StoredAnswers(parts, history, incidents), book)
-            application.add_routes(
-                SlackDoor(client, settings.slack_signing_secret.get_secret_value(), desk, sink).routes()
-            )
-        else:
-            application.add_routes(closed_door())
+        application.add_routes(Pages(outbox, gate, first_steps(*settings.host_port)).routes())
+        desk = Desk(view, StoredAnswers(parts, history, incidents), book)
+        slack = SlackDoor(client, _secret(settings.slack_signing_secret), desk, sink) if client is not None else None
+        application.add_routes(slack.routes() if slack is not None else closed_door())
 
         upkeep = Upkeep(_retention(settings), ingest, view, alerts, changes)
         stack.push_async_callback(lambda: ingest.close(time.time()))
@@ -249,6 +248,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         loops.every("addresses", 60.0, lambda: addresses.keep(ingest, time.time()))
         if catalogued:
             loops.every("catalog", min(5.0, settings.catalog_refresh_seconds), catalog.tick)
+        if client is not None and slack is not None and app_token:
+            loops.keep("slack socket", SocketMode(partial(socket_address, client, app_token), slack.hear, session).run)
         for name, feed in feeds.items():
             if isinstance(feed, PrometheusFeed):
                 loops.every(name, 5.0, feed.tick)
@@ -322,10 +323,5 @@ def _retention(settings: Settings) -> Retention:
     )
 
 
-def _first_steps(settings: Settings) -> str:
-    host, port = settings.host_port
-    return (
-        "No message yet. Point an OpenTelemetry exporter at "
-        f"`http://{host}:{port}/v1/traces` and an Alertmanager webhook at `http://{host}:{port}/webhooks/alertmanager`, "
-        "or see the whole thing at once with `make demo`."
-    )
+def _secret(value: SecretStr | None) -> str:
+    return value.get_secret_value() if value is not None else ""

@@ -35,6 +35,7 @@ _KNOWN_NAMES = {
     "database_url": ("DATABASE_URL",),
     "slack_bot_token": ("SLACK_BOT_TOKEN",),
     "slack_signing_secret": ("SLACK_SIGNING_SECRET",),
+    "slack_app_token": ("SLACK_APP_TOKEN",),
     "slack_api_url": ("SLACK_API_URL",),
     "alertmanager_tokens": ("TOPOLOGY_BOT_ALERTMANAGER_SECRETS",),
     "pagerduty_secrets": ("PAGERDUTY_WEBHOOK_SECRETS",),
@@ -87,6 +88,10 @@ class Settings(BaseModel):
     )
     slack_signing_secret: Secret | None = Field(
         None, description="verifies Slack's requests; none: `/slack/events` refuses all; also `SLACK_SIGNING_SECRET`"
+    )
+    slack_app_token: Secret | None = Field(
+        None,
+        description="`xapp-…` with `connections:write`: Slack's requests come over a socket the bot opens; also `SLACK_APP_TOKEN`",
     )
     slack_api_url: str = Field("https://slack.com/api/", description="where the Slack API is; also `SLACK_API_URL`")
     slack_burst: int = Field(

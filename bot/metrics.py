@@ -61,7 +61,18 @@ OUTBOX_LATENCY = Histogram(
     "topology_bot_outbox_seconds", "From written to accepted by Slack", buckets=_FAST, registry=REGISTRY
 )
 OUTBOX_WAITING = Gauge("topology_bot_outbox_waiting", "Messages waiting to be sent", registry=REGISTRY)
-COMMANDS = Counter("topology_bot_slack_commands", "Slash commands and clicks", ["what"], registry=REGISTRY)
+COMMANDS = Counter(
+    "topology_bot_slack_commands",
+    "Questions in Slack: commands, clicks, mentions, direct messages",
+    ["what"],
+    registry=REGISTRY,
+)
+SOCKET_ENVELOPES = Counter(
+    "topology_bot_slack_envelopes",
+    "What came over Slack's socket, by kind or why it was not worked",
+    ["what"],
+    registry=REGISTRY,
+)
 RETHOUGHT = Counter(
     "topology_bot_incidents_rethought", "Open incidents thought about again", ["outcome"], registry=REGISTRY
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,6 +15,7 @@ from aiohttp import web
 from slack_bolt.adapter.aiohttp import to_aiohttp_response, to_bolt_request
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 from slack_bolt.authorization import AuthorizeResult
+from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics
@@ -50,12 +53,14 @@ def closed_door() -> list[web.RouteDef]:
 
 
 class SlackDoor:
-    """POST `/slack/events`: slash commands, button clicks, events. A bad signature is 401 and reaches no handler."""
+    """Slash commands, button clicks, events: over POST `/slack/events`, where a bad signature is 401 and reaches no handler, or
+    over the socket."""
 
     def __init__(self, client: AsyncWebClient, signing_secret: str, desk: Desk, sink: Sink) -> None:
         self._desk = desk
         self._talk = Talk(lambda text, user: self._answered(text, Asker(user), share=False), sink)
         self._answering = 0
+        self._signed = bool(signing_secret)
         api_host = urlsplit(client.base_url).netloc
         self._response_hosts = frozenset((*_RESPONSE_HOSTS, api_host))
 
@@ -76,7 +81,9 @@ class SlackDoor:
         self._app = app
 
     def routes(self) -> list[web.RouteDef]:
-        """This room's part of the route table."""
+        """This room's part of the route table: a closed door where no signing secret is set."""
+        if not self._signed:
+            return closed_door()
         return [web.post("/slack/events", self.receive)]
 
     async def receive(self, request: web.Request) -> web.Response:
@@ -85,6 +92,11 @@ class SlackDoor:
         if response.status == 401:
             log.warning("request refused: wrong or missing signature", source="slack", remote=request.remote)
         return await to_aiohttp_response(response)
+
+    async def hear(self, payload: Mapping[str, Any]) -> Any:
+        """Hand what came over Slack's socket to Bolt, unsigned as it is there; what to answer with, None for nothing."""
+        response = await self._app.async_dispatch(AsyncBoltRequest(body=dict(payload), mode="socket_mode"))
+        return json.loads(response.body) if response.status == 200 and response.body.startswith("{") else None
 
     async def _command(self, ack: AsyncAck, command: dict[str, Any], respond: AsyncRespond) -> None:
         """`/topology …`. From the live map the answer is the acknowledgement itself; what takes longer follows it."""

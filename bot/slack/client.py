@@ -47,6 +47,18 @@ def web_client(token: str, api_url: str, session: aiohttp.ClientSession) -> Asyn
     return AsyncWebClient(token=token or None, base_url=base, session=session, retry_handlers=[], timeout=10)
 
 
+async def socket_address(client: AsyncWebClient, app_token: str) -> str:
+    """A fresh address for Socket Mode (docs.slack.dev/reference/methods/apps.connections.open), good for one connection: a
+    secret. Raises DeliveryError."""
+    try:
+        answer = await client.apps_connections_open(app_token=app_token)
+    except SlackApiError as error:
+        raise _failure(error) from None
+    except (*_BELOW_SLACK, AttributeError) as error:
+        raise RetryableDeliveryError(type(error).__name__) from None
+    return str(answer.get("url") or "")
+
+
 class SlackSink:
     """Posts, edits and finds messages as the bot whose token `client` has.
 

@@ -23,6 +23,15 @@ _HEADERS = {
 }
 
 
+def first_steps(host: str, port: int) -> str:
+    """What the preview says before there is a message."""
+    return (
+        "No message yet. Point an OpenTelemetry exporter at "
+        f"`http://{host}:{port}/v1/traces` and an Alertmanager webhook at `http://{host}:{port}/webhooks/alertmanager`, "
+        "or see the whole thing at once with `make demo`."
+    )
+
+
 class Pages:
     """GET `/` (to the preview), `/preview`, `/static/…`."""
 

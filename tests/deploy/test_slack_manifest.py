@@ -13,6 +13,7 @@ from tests.kit.bots import REPOSITORY
 TEXT = texts()["deploy/slack-manifest.yaml"]
 
 METHODS: dict[str, set[str]] = {
+    "apps_connections_open": set(),  # of the app-level token: connections:write
     "auth_test": set(),
     "chat_postMessage": {"chat:write", "chat:write.public"},
     "chat_update": {"chat:write"},

@@ -29,6 +29,7 @@ from tests.kit import slack_requests
 from tests.kit.slack_channel import Channel, Post
 from tests.kit.slack_limits import Limits
 from tests.kit.slack_requests import Answer, Sign
+from tests.kit.slack_socket import APP_TOKEN, Sockets
 from tests.kit.slack_workspace import ApiError, Workspace
 
 TOKEN, SIGNING_SECRET = "xoxb-fake", "fake-signing-secret"
@@ -80,6 +81,7 @@ class FakeSlack:
         self.calls: deque[Call] = deque(maxlen=_REMEMBERED_CALLS)
         self.responses: list[dict[str, Any]] = []
         self.url = ""
+        self.sockets = Sockets()
         self._limits = limits or Limits()
         self._port = port
         self._log = log
@@ -93,6 +95,7 @@ class FakeSlack:
         application.router.add_route("*", "/api/{method}", self._api)
         application.router.add_post("/response/{id}", self._response)
         application.router.add_get("/_messages", self._shown)
+        application.router.add_get("/link/", self.sockets.serve)
         application.router.add_post("/_fail", self._fail)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
@@ -103,6 +106,7 @@ class FakeSlack:
 
     async def __aexit__(self, *_: object) -> None:
         self._closing.set()
+        await self.sockets.close()
         await self._session.close()
         await self._runner.cleanup()
 
@@ -242,6 +246,8 @@ class FakeSlack:
     def _answer(self, request: web.Request, method: str, args: Mapping[str, Any]) -> dict[str, Any]:
         try:
             self._authorise(request, method)
+            if method == "apps.connections.open":
+                return {"ok": True, "url": self.sockets.address(self.url)}
             return self.workspace.call(method, args)
         except ApiError as error:
             return {"ok": False, "error": error.code, **error.more}
@@ -252,7 +258,7 @@ class FakeSlack:
             return
         if kind != "Bearer" or not token:
             raise ApiError("not_authed")
-        if token != self.token:
+        if token != (APP_TOKEN if method == "apps.connections.open" else self.token):
             raise ApiError("invalid_auth")
         if self.token_error:
             raise ApiError(self.token_error)
