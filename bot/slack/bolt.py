@@ -7,6 +7,7 @@ import logging
 import re
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -28,6 +29,7 @@ from bot.slack.mrkdwn import code, escape, truncate
 from bot.slack.ports import Sink
 from bot.slack.talk import Talk
 from bot.slack.views import OPEN_LINK, RUN, SHARE, SHOW_SERVICE
+from bot.slack.zones import Zones
 
 _AT_A_TIME = 8
 """Answers being worked on: each of the past may hold a map of its day in memory."""
@@ -59,6 +61,7 @@ class SlackDoor:
     def __init__(self, client: AsyncWebClient, signing_secret: str, desk: Desk, sink: Sink) -> None:
         self._desk = desk
         self._talk = Talk(lambda text, user: self._answered(text, Asker(user), share=False), sink)
+        self._zones = Zones(client)
         self._answering = 0
         self._signed = bool(signing_secret)
         api_host = urlsplit(client.base_url).netloc
@@ -148,6 +151,8 @@ class SlackDoor:
             return Reply(refused("Too many questions are being answered. Please ask again in a moment."), "busy")
         self._answering += 1
         try:
+            if asker.id and self._desk.timed(text):
+                asker = replace(asker, zone=await self._zones.of(asker.id))
             reply = await self._desk.answer(text, time.time(), asker, deeper=deeper, share=share)
         finally:
             self._answering -= 1

@@ -7,6 +7,7 @@ or of the bot's health goes through `Stored`; a view of the past is read in a th
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
@@ -33,7 +34,8 @@ SLOWEST = 25.0
 
 _AROUND = Query(limit=400)
 _BLAST = Query(limit=300)
-_DAY = "1d"
+_DAY = "-1d"
+_OFFSET = re.compile(r"(?:[zZ]|:\d\d[+-]\d\d(?::?\d\d)?)$")
 _UNSHARED = frozenset((HELP, "alias", "unalias", "unlike"))
 """A button that shares asks again, and these are not for asking twice."""
 
@@ -124,6 +126,13 @@ class Desk:
             "unalias": self._unalias, "unlike": self._unlike, HELP: self._help,
         }  # fmt: skip
 
+    def timed(self, text: str) -> bool:
+        """Whether a text has a time in it that means something else in every zone."""
+        try:
+            return any(_zoned(typed) for typed in _times(parse(text)))
+        except BadRequest:
+            return False
+
     def slow(self, text: str) -> bool:
         """Whether the answer to a text may take longer than Slack waits."""
         try:
@@ -171,7 +180,7 @@ class Desk:
         if not case.asked.at:
             return
         case.now, case.live = _moment(case.asked.at, case.now, case.asker.zone), False
-        case.notes.append(f"as of {date(case.now)}")
+        case.notes.append(f"as of {date(case.now)}{_read_in(case.asked.at, case.asker.zone)}")
         if case.asked.command.word != "causes":  # which finds the map of its moment by itself
             case.view = await self._stored.at(case.now)
 
@@ -243,8 +252,9 @@ class Desk:
 
     async def _diff(self, case: _Case) -> Message:
         found = self._named(case, 0)
-        given = case.asked.names[1] if len(case.asked.names) > 1 else _DAY
-        since = _moment(moment_text(given), case.now, case.asker.zone)
+        given = next(iter(_times(case.asked)), _DAY)
+        since = _moment(given, case.now, case.asker.zone)
+        case.notes += [f"since {date(since)}{how}" for how in (_read_in(given, case.asker.zone),) if how]
         case.names.append(given)
         return stored_views.diff(found, since, await self._stored.diff(found, since))
 
@@ -274,6 +284,20 @@ class Desk:
 
     async def _health(self, case: _Case) -> Message:
         return stored_views.health(await self._stored.health())
+
+
+def _times(asked: Asked) -> tuple[str, ...]:
+    """The times in a question, as `bot.moments.parse` reads them."""
+    since = asked.names[1:] if asked.command.word == "diff" else ()
+    return tuple(moment_text(one) for one in (asked.at, *since) if one)
+
+
+def _zoned(text: str) -> bool:
+    return not text.startswith("-") and _OFFSET.search(text) is None
+
+
+def _read_in(text: str, zone: tzinfo) -> str:
+    return f" ({escape(text)} read in {zone})" if _zoned(text) else ""
 
 
 def _moment(text: str, now: float, zone: tzinfo) -> float:

@@ -20,6 +20,7 @@ METHODS: dict[str, set[str]] = {
     "conversations_history": {"channels:history", "groups:history"},
     "conversations_list": {"channels:read", "groups:read"},
     "conversations_replies": {"channels:history", "groups:history"},
+    "users_info": {"users:read"},
 }
 """The methods of the Web API that the bot calls, and the scopes of each for the channels it is used in
 (docs.slack.dev/reference/methods). What a direct conversation needs is asked for by its event."""

@@ -60,6 +60,7 @@ class Workspace:
         self.scopes = set(ALL_SCOPES)
         self.channels: dict[str, Channel] = {}
         self.ephemerals: list[Answer] = []
+        self.zones: dict[str, str] = {}
         self.mentions: list[str] = []
         self._methods: dict[str, Callable[[Args], Answer]] = {
             "api.test": self._api_test,
@@ -213,7 +214,8 @@ class Workspace:
     def _user(self, args: Args) -> Answer:
         if not str(args.get("user", "")).startswith(("U", "W")):
             raise ApiError("user_not_found")
-        return {"user": {"id": args["user"], "team_id": TEAM, "name": "someone", "is_bot": args["user"] == BOT_USER}}
+        person = {"id": args["user"], "team_id": TEAM, "name": "someone", "is_bot": args["user"] == BOT_USER}
+        return {"user": person | ({"tz": self.zones[args["user"]]} if args["user"] in self.zones else {})}
 
     def _api_test(self, args: Args) -> Answer:
         if error := args.get("error"):
