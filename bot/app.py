@@ -41,9 +41,10 @@ from bot.names import Background
 from bot.offline import build_view, catalog_sources
 from bot.slack import views
 from bot.slack.bolt import SlackDoor, closed_door
-from bot.slack.client import SlackSink, socket_address, web_client
+from bot.slack.client import SlackSink, publish_home, socket_address, web_client
 from bot.slack.console import ConsoleSink
 from bot.slack.desk import Desk
+from bot.slack.home import Home
 from bot.slack.pace import Pace
 from bot.slack.ports import Sink
 from bot.slack.send import OutboxWorker, Policy
@@ -227,8 +228,12 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         for room in rooms:
             application.add_routes(room.routes())
         application.add_routes(Pages(outbox, gate, first_steps(*settings.host_port)).routes())
-        desk = Desk(view, StoredAnswers(parts, history, incidents), book)
-        slack = SlackDoor(client, _secret(settings.slack_signing_secret), desk, sink) if client is not None else None
+        slack: SlackDoor | None = None
+        if client is not None:
+            asked = StoredAnswers(parts, history, incidents)
+            home = Home(view, asked, partial(publish_home, client))
+            secret = _secret(settings.slack_signing_secret)
+            slack = SlackDoor(client, secret, Desk(view, asked, book), sink, home)
         application.add_routes(slack.routes() if slack is not None else closed_door())
 
         upkeep = Upkeep(_retention(settings), ingest, view, alerts, changes)

@@ -20,11 +20,13 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics
-from bot.errors import Unauthorized
+from bot.errors import DeliveryError, Unauthorized
 from bot.model import Message
 from bot.slack.command_views import dressed, refused
 from bot.slack.commands import BY_WORD, SERVICE, written
 from bot.slack.desk import NOBODY, Asker, Desk, Reply
+from bot.slack.home import Home
+from bot.slack.home_views import CHOOSE_TEAM
 from bot.slack.mrkdwn import code, escape, truncate
 from bot.slack.ports import Sink
 from bot.slack.talk import Talk
@@ -58,8 +60,10 @@ class SlackDoor:
     """Slash commands, button clicks, events: over POST `/slack/events`, where a bad signature is 401 and reaches no handler, or
     over the socket."""
 
-    def __init__(self, client: AsyncWebClient, signing_secret: str, desk: Desk, sink: Sink) -> None:
+    def __init__(self, client: AsyncWebClient, signing_secret: str, desk: Desk, sink: Sink, home: Home) -> None:
         self._desk = desk
+        self._home = home
+        self._sink = sink
         self._talk = Talk(lambda text, user: self._answered(text, Asker(user), share=False), sink)
         self._zones = Zones(client)
         self._answering = 0
@@ -77,6 +81,8 @@ class SlackDoor:
         app.command(re.compile("^/"))(self._command)
         app.action(re.compile(f"^{SHOW_SERVICE}|^{RUN}"))(self._click)
         app.action(SHARE)(self._share)
+        app.action(CHOOSE_TEAM)(self._choose_team)
+        app.event("app_home_opened")(self._opened)
         app.action(re.compile(f"^{OPEN_LINK}"))(self._acknowledge)
         for kind in ("app_mention", "message"):
             app.event(kind)(self._event)
@@ -119,7 +125,11 @@ class SlackDoor:
         value = str(action.get("value", ""))
         if str(action.get("action_id", "")).startswith(SHOW_SERVICE):
             value = written(BY_WORD[SERVICE], [value])
-        await self._later(str(body.get("response_url", "")), value, _asker(body), respond)
+        asker = _asker(body)
+        if "response_url" not in body and isinstance(body.get("view"), dict) and asker.id:
+            await self._directly(value, asker)
+        else:
+            await self._later(str(body.get("response_url", "")), value, asker, respond)
 
     async def _share(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
         """[Share]: the answer to everybody in the channel, with who shared it, in place of the one only he saw."""
@@ -139,10 +149,33 @@ class SlackDoor:
         """Somebody mentions the bot or writes to it. Bolt has acknowledged already."""
         await self._talk.heard(body)
 
+    async def _opened(self, event: dict[str, Any]) -> None:
+        """Somebody opens the bot's tab; the other one is the direct conversation."""
+        if event.get("tab") == "home" and isinstance(event.get("user"), str):
+            await self._home.opened(event["user"], time.time())
+
+    async def _choose_team(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any]) -> None:
+        """Somebody says on his tab which team is his."""
+        await ack()
+        option = action.get("selected_option")
+        if isinstance(option, dict) and (asker := _asker(body)).id:
+            await self._home.chosen(asker.id, str(option.get("value", "")), time.time())
+
     async def _later(self, response_url: str, text: str, asker: Asker, respond: AsyncRespond) -> None:
         if self._ours(response_url):
             reply = await self._answered(text, asker)
             await respond(**_ephemeral(reply.message), replace_original=False)
+
+    async def _directly(self, text: str, asker: Asker) -> None:
+        """A click on the App Home tab has no message to answer below: the answer goes to the direct conversation."""
+        reply = await self._answered(text, asker, share=False)
+        try:
+            await self._sink.post(
+                key=f"answer:{asker.id}:{time.time()}", channel=asker.id, message=reply.message, thread_ts=None
+            )
+        except DeliveryError as error:
+            self._count("not delivered", asker)
+            log.warning("an answer could not be posted", why=str(error), what=reply.what)
 
     async def _answered(self, text: str, asker: Asker, *, deeper: bool = True, share: bool = True) -> Reply:
         """An answer that may take long; only some are thought about at a time."""

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -57,6 +57,17 @@ async def socket_address(client: AsyncWebClient, app_token: str) -> str:
     except (*_BELOW_SLACK, AttributeError) as error:
         raise RetryableDeliveryError(type(error).__name__) from None
     return str(answer.get("url") or "")
+
+
+async def publish_home(client: AsyncWebClient, user: str, blocks: Sequence[Any]) -> None:
+    """Replace a person's App Home tab (docs.slack.dev/reference/methods/views.publish). Raises DeliveryError."""
+    try:
+        async with asyncio.timeout(10.0):
+            await client.views_publish(user_id=user, view={"type": "home", "blocks": [dict(block) for block in blocks]})
+    except SlackApiError as error:
+        raise _failure(error) from None
+    except (*_BELOW_SLACK, AttributeError) as error:
+        raise RetryableDeliveryError(type(error).__name__) from None
 
 
 class SlackSink:

@@ -47,6 +47,13 @@ class IncidentReader:
         async with self._database.read() as connection:
             return [dict(zip(_LISTED, row, strict=True)) for row in await connection.execute(wanted)]
 
+    async def open(self, limit: int) -> list[dict[str, Any]]:
+        """Incidents that are not over, newest first, as `page` gives them."""
+        wanted = select(*(_incidents.c[name] for name in _LISTED)).where(_incidents.c.state != "resolved")
+        async with self._database.read() as connection:
+            rows = await connection.execute(wanted.order_by(_incidents.c.id.desc()).limit(limit))
+            return [dict(zip(_LISTED, row, strict=True)) for row in rows]
+
     async def unresolved(self, limit: int) -> list[int]:
         """The ids of incidents that are not over, newest first."""
         wanted = select(_incidents.c.id).where(_incidents.c.state != "resolved").order_by(_incidents.c.id.desc())

@@ -236,6 +236,15 @@ class AliasWordRow(SQLModel, table=True):
     who: str
 
 
+class HomeTeamRow(SQLModel, table=True):
+    """The team that a person chose in Slack."""
+
+    __tablename__ = "home_team"
+    user_id: str = Field(primary_key=True)
+    team: str
+    at: float
+
+
 class AlertRow(SQLModel, table=True):
     """One alert. `service` is the id on the map, or empty where none was found; `named` what the sender called it."""
 

@@ -1,6 +1,7 @@
 """What Slack's questions need besides the live map: the past, incidents, the doctor. The same answers as the JSON API's.
 
-Comes in: names, numbers, moments. Goes out: JSON-able answers, as `bot.slack.desk.Stored` wants them. Writes nothing.
+Comes in: names, numbers, moments. Goes out: JSON-able answers, as `bot.slack.desk.Stored` and `bot.slack.home.Kept` want them. What people
+chose for their App Home is the one thing that is written.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from bot.enrich.view import MapView
 from bot.errors import NotFound
 from bot.history import History
 from bot.storage.incident_reader import IncidentReader
+from bot.storage.team_store import TeamStore
 from bot.web.api import changes, why
 from bot.web.status import Parts, examine
 
@@ -27,6 +29,7 @@ class StoredAnswers:
         self._parts = parts
         self._history = history
         self._incidents = incidents
+        self._teams = TeamStore(parts.database)
 
     async def at(self, moment: float) -> MapView:
         """See `Stored.at`."""
@@ -57,6 +60,18 @@ class StoredAnswers:
                 f"No incident is known by {wanted[:80]!r}: say its number, an alert's fingerprint, or a service."
             )
         return incident
+
+    async def open_incidents(self, limit: int) -> list[Json]:
+        """See `Kept.open_incidents`."""
+        return await self._incidents.open(limit)
+
+    async def team(self, user: str) -> str:
+        """See `Kept.team`."""
+        return await self._teams.team(user)
+
+    async def choose_team(self, user: str, team: str, now: float) -> None:
+        """See `Kept.choose_team`."""
+        await self._teams.choose(user, team, now)
 
     async def health(self) -> Json:
         """See `Stored.health`."""

@@ -21,12 +21,14 @@ METHODS: dict[str, set[str]] = {
     "conversations_list": {"channels:read", "groups:read"},
     "conversations_replies": {"channels:history", "groups:history"},
     "users_info": {"users:read"},
+    "views_publish": set(),
 }
 """The methods of the Web API that the bot calls, and the scopes of each for the channels it is used in
 (docs.slack.dev/reference/methods). What a direct conversation needs is asked for by its event."""
 
 EVENTS: dict[str, tuple[str, set[str]]] = {
     "app_mention": ("app_mention", {"app_mentions:read"}),
+    "app_home_opened": ("app_home_opened", set()),
     "message.im": ("message", {"im:history"}),
 }
 """The events that are subscribed to: the type each arrives with, and its scopes (docs.slack.dev/reference/events)."""
@@ -63,7 +65,8 @@ def test_it_subscribes_to_the_events_that_the_bot_handles_and_no_others(manifest
     assert manifest["settings"]["event_subscriptions"]["bot_events"] == list(EVENTS)
 
     (handled,) = re.findall(r"for kind in \(([^)]*)\):\n +app\.event\(kind\)", code())
-    assert set(re.findall(r'"(\w+)"', handled)) == {kind for kind, _ in EVENTS.values()}
+    by_name = re.findall(r'app\.event\("(\w+)"\)', code())
+    assert {*re.findall(r'"(\w+)"', handled), *by_name} == {kind for kind, _ in EVENTS.values()}
 
 
 def test_every_scope_says_why_it_is_asked_for(manifest: dict[str, Any]) -> None:
@@ -94,6 +97,7 @@ def test_people_can_write_to_the_bot(manifest: dict[str, Any]) -> None:
     home = manifest["features"]["app_home"]
 
     assert (home["messages_tab_enabled"], home["messages_tab_read_only_enabled"]) == (True, False)
+    assert home["home_tab_enabled"] is True
 
 
 def test_the_description_is_of_a_length_slack_takes(manifest: dict[str, Any]) -> None:

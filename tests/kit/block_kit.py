@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 MAX_BLOCKS = 50
+MAX_VIEW_BLOCKS = 100
 MAX_ALL_TEXT = 12_000
 MAX_TEXT = 40_000
 MAX_TEXT_OBJECT = 3_000
@@ -45,10 +46,10 @@ def refusal(text: object, blocks: object) -> Refusal | None:
     return Refusal("msg_blocks_too_long") if characters(blocks) > MAX_ALL_TEXT else None
 
 
-def objections(blocks: Sequence[object]) -> Objections:
-    """Every way in which these blocks break a limit, with its place."""
-    if len(blocks) > MAX_BLOCKS:
-        yield f"/blocks: {len(blocks)}, at most {MAX_BLOCKS}"
+def objections(blocks: Sequence[object], most: int = MAX_BLOCKS) -> Objections:
+    """Every way in which these blocks break a limit, with its place; a view takes `MAX_VIEW_BLOCKS`."""
+    if len(blocks) > most:
+        yield f"/blocks: {len(blocks)}, at most {most}"
     seen: set[object] = set()
     for index, block in enumerate(blocks):
         at = f"/blocks/{index}"
@@ -172,6 +173,9 @@ def _choice(limit: int, *, placeholder: bool = False) -> Callable[[Json, str], O
             yield from _items(holder.get("options"), f"{where}/options", limit)
             for option, place in _each(holder.get("options"), f"{where}/options"):
                 yield from _option(option, place)
+        offered = [option for holder, _ in groups or [(element, at)] for option, _ in _each(holder.get("options"), at)]
+        if "initial_option" in element and element["initial_option"] not in offered:
+            yield f"{at}/initial_option: not one of the options"
 
     return check
 

@@ -181,6 +181,11 @@ class FakeSlack:
         body = slack_requests.interaction_body(payload, user, where, self.response_url(), self._trigger())
         return await self._send(bot_url, body, slack_requests.FORM, sign)
 
+    async def home_click(self, bot_url: str, payload: Mapping[str, Any], *, user: str = "U000000001") -> Answer:
+        """A click on the App Home tab: it is in no channel and has no response_url."""
+        body = slack_requests.home_click_body(payload, user, self._trigger())
+        return await self._send(bot_url, body, slack_requests.FORM, Sign.RIGHT)
+
     async def event(
         self, bot_url: str, event: Mapping[str, Any], *, retry: int = 0, sign: Sign = Sign.RIGHT, event_id: str = ""
     ) -> Answer:

@@ -80,6 +80,16 @@ def interaction_body(
     return urlencode({"payload": json.dumps(whole)}).encode()
 
 
+def home_click_body(payload: Mapping[str, Any], user: str, trigger_id: str) -> bytes:
+    """A click on the App Home tab as the form Slack posts."""
+    whole = {
+        "type": "block_actions", "user": {"id": user, "username": "someone", "team_id": TEAM}, "api_app_id": APP,
+        "token": "deprecated", "trigger_id": trigger_id, "team": {"id": TEAM, "domain": "acme"},
+        "container": {"type": "view", "view_id": "V000000001"}, **payload,
+    }  # fmt: skip
+    return urlencode({"payload": json.dumps(whole)}).encode()
+
+
 def event_body(event: Mapping[str, Any], event_id: str, now: float) -> bytes:
     """An event in its envelope; an `url_verification` or a whole envelope goes as it is."""
     if event.get("type") in ("url_verification", "event_callback", "app_rate_limited"):

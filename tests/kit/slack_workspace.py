@@ -61,6 +61,7 @@ class Workspace:
         self.channels: dict[str, Channel] = {}
         self.ephemerals: list[Answer] = []
         self.zones: dict[str, str] = {}
+        self.homes: dict[str, list[Any]] = {}
         self.mentions: list[str] = []
         self._methods: dict[str, Callable[[Args], Answer]] = {
             "api.test": self._api_test,
@@ -73,6 +74,7 @@ class Workspace:
             "conversations.list": self._list,
             "conversations.replies": self._replies,
             "users.info": self._user,
+            "views.publish": self._publish,
         }
 
     def add_channel(self, name: str, *, private: bool = False, member: bool = True, archived: bool = False) -> Channel:
@@ -162,6 +164,9 @@ class Workspace:
 
     def _visible_channel(self, name: object, *, by_id: bool = True) -> Channel:
         found = self.channels.get(str(name))
+        if found is None and not by_id and str(name).startswith("U"):
+            self.channels.setdefault(f"D{str(name)[1:]}", Channel(f"D{str(name)[1:]}", f"D{str(name)[1:]}"))
+            return self.channels[f"D{str(name)[1:]}"]
         if found is None and not by_id:
             found = next((one for one in self.channels.values() if one.name == str(name).lstrip("#")), None)
         if found is None or (found.private and not found.member):
@@ -216,6 +221,21 @@ class Workspace:
             raise ApiError("user_not_found")
         person = {"id": args["user"], "team_id": TEAM, "name": "someone", "is_bot": args["user"] == BOT_USER}
         return {"user": person | ({"tz": self.zones[args["user"]]} if args["user"] in self.zones else {})}
+
+    def _publish(self, args: Args) -> Answer:
+        view = _decoded(args.get("view"), "invalid_arguments")
+        if (
+            not str(args.get("user_id", "")).startswith(("U", "W"))
+            or not isinstance(view, dict)
+            or view.get("type") != "home"
+        ):
+            raise ApiError("invalid_arguments")
+        details = block_kit.objections(view["blocks"], block_kit.MAX_VIEW_BLOCKS)
+        if found := list(details):
+            raise ApiError("invalid_arguments", errors=found, response_metadata={"messages": found})
+        self.homes[args["user_id"]] = view["blocks"]
+        self.mentions += block_kit.mentions(view["blocks"])
+        return {"view": {"id": "V000000001", "team_id": TEAM, **view}}
 
     def _api_test(self, args: Args) -> Answer:
         if error := args.get("error"):

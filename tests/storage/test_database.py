@@ -33,7 +33,7 @@ TABLES = {
     "alembic_version", "alert", "change_events", "decision", "delivery", "edge", "edge_block", "edge_late", "edge_seen", "edge_window",
     "layer_memory",
     "layer_write",
-    "incident", "alias_word", "incident_grade", "kept_from", "outbox", "property_change", "service", "unrolled",
+    "incident", "alias_word", "home_team", "incident_grade", "kept_from", "outbox", "property_change", "service", "unrolled",
 }  # fmt: skip
 
 
