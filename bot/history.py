@@ -204,6 +204,7 @@ class History:
         counts = PastCounts(index, past.spans, size)
         last_seen = self._last_seen(index, past, counts, size)
         graph = PastGraph(index, last_seen, past.moment, self._nodes, catalog.aliases, self._hides, span)
+        graph.names.learn({**self._live.confirmed, **catalog.aliases})
         windows = {layer: PastWindows(layer, counts) for layer in LAYERS}
         heard = {}
         for place, layer in enumerate(LAYERS):

@@ -212,7 +212,7 @@ class SlackDoor:
         """Something broke while a question was worked: whoever asked is told, since silence looks like an answer."""
         log.error("a question in Slack failed", kind=type(error).__name__, exc_info=error)
         self._count("failed", NOBODY)
-        if self._ours(str(body.get("response_url", ""))):
+        if "response_url" in body and self._ours(str(body["response_url"])):
             await respond(**_ephemeral(refused(_BROKEN)), replace_original=False)
 
 

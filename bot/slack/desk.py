@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
 from typing import Any, Protocol
 
@@ -140,10 +140,6 @@ class Desk:
         except BadRequest:
             return False
 
-    async def service(self, identifier: str, now: float) -> Reply:
-        """The answer about one service by its id, whatever word that is."""
-        return await self.answer(written(BY_WORD[SERVICE], [identifier]), now)
-
     async def answer(
         self, text: str, now: float, asker: Asker = NOBODY, *, deeper: bool = True, share: bool = True
     ) -> Reply:
@@ -158,14 +154,14 @@ class Desk:
                 await self._open(case)
                 message = await self._makers[asked.command.word](case)
         except _Unclear as error:
-            unclear = views.unclear(asked, error.number, error.suggestions, str(error))
+            unclear = views.unclear(case.asked, error.number, error.suggestions, str(error))
             return Reply(views.dressed(unclear, case.notes), "unknown service")
         except (BadRequest, NotFound) as error:
             return Reply(views.dressed(views.refused(str(error)), case.notes), "refused")
         except TimeoutError:
             return Reply(views.refused(f"That took longer than {SLOWEST:.0f} s. Please try again."), "too slow")
         question = (
-            "" if asked.command.word in _UNSHARED else written(asked.command, case.names or asked.names, asked.at)
+            "" if asked.command.word in _UNSHARED else written(asked.command, case.names or asked.names, case.asked.at)
         )
         below = [
             *(run_button("Deeper", case.deeper) if case.deeper and deeper else ()),
@@ -176,11 +172,13 @@ class Desk:
     # -- what a question is about ----------------------------------------------------------------------------------------
 
     async def _open(self, case: _Case) -> None:
-        """Where a moment is named, read the map of it."""
+        """Where a moment is named, read the map of it. Buttons name it in full: `02:50` and `1h ago` mean something else to whoever
+        clicks, and when."""
         if not case.asked.at:
             return
         case.now, case.live = _moment(case.asked.at, case.now, case.asker.zone), False
         case.notes.append(f"as of {date(case.now)}{_read_in(case.asked.at, case.asker.zone)}")
+        case.asked = replace(case.asked, at=moments.iso(case.now))
         if case.asked.command.word != "causes":  # which finds the map of its moment by itself
             case.view = await self._stored.at(case.now)
 
@@ -255,7 +253,7 @@ class Desk:
         given = next(iter(_times(case.asked)), _DAY)
         since = _moment(given, case.now, case.asker.zone)
         case.notes += [f"since {date(since)}{how}" for how in (_read_in(given, case.asker.zone),) if how]
-        case.names.append(given)
+        case.names.append(moments.iso(since))
         return stored_views.diff(found, since, await self._stored.diff(found, since))
 
     async def _why(self, case: _Case) -> Message:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -14,7 +16,7 @@ from bot.enrich.view import MapView
 from bot.errors import NotFound
 from bot.model import Layer, Message, Owner
 from bot.moments import iso
-from bot.slack.desk import Desk
+from bot.slack.desk import Asker, Desk
 from bot.storage.alias_store import AliasStore, AliasWord
 from tests.kit.block_kit import mentions, refusal
 from tests.kit.maps import NOW, MapMaker, minute, tally
@@ -140,6 +142,27 @@ async def test_a_hub_with_thousands_of_callers_fits_a_message() -> None:
     ):
         acceptable((await desk.answer(question, NOW)).message)
     assert "At risk* 2000" in (await desk.answer("blast hub", NOW)).message.text
+
+
+@pytest.mark.parametrize(
+    ("text", "asked"),
+    [
+        ("payments at 1h ago", "service payments at 2023-11-14T21:14:30Z"),
+        ("payments at 22:00", "service payments at 2023-11-14T16:30:00Z"),
+        ("paymentz at 1h ago", "service payments at 2023-11-14T21:14:30Z"),
+        ("diff payments 1h", "diff payments 2023-11-14T21:14:30Z"),
+        ("payments", "service payments"),
+    ],
+)
+async def test_a_button_asks_of_the_same_moment_whoever_clicks_it_and_when(text: str, asked: str) -> None:
+    made = MapMaker("web>payments")
+    reply = await desk_of(made.view, ["x"]).answer(text, NOW, Asker("U1", "ada", ZoneInfo("Asia/Kolkata")))
+
+    assert reply.question == asked
+    blocks: list[dict[str, Any]] = [dict(block) for block in reply.message.blocks]
+    values = [one["value"] for block in blocks if block["type"] == "actions" for one in block["elements"]]
+    assert asked in values
+    assert all(value.endswith(asked.partition(" at ")[2]) for value in values)
 
 
 async def test_a_service_with_blanks_in_its_name_is_asked_for_again_by_its_button() -> None:
