@@ -8,31 +8,28 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import aiohttp
 import structlog
-from aiohttp import web
-from pydantic import SecretStr
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import config, metrics
 from bot.alerts import alertmanager, pagerduty
 from bot.alias_book import AliasBook, settled
+from bot.assembly import SHUTDOWN_SECONDS, alert_doors, feeds_of, listen, retention, revealed, sparing_the_collector
 from bot.change_intake import ChangeIntake
 from bot.config import Settings
 from bot.enrich.view import MapView
-from bot.errors import ConfigError
-from bot.feeds import CatalogFeed, Feed, KubernetesFeed, PrometheusFeed, RolloutFeed, cluster
+from bot.feeds import CatalogFeed, KubernetesFeed, PrometheusFeed
 from bot.history import History
 from bot.incidents.path import AlertWorker
 from bot.incidents.rethinking import Rethinking
 from bot.incidents.steps import AlertPath
 from bot.ingest import Ingest, load
-from bot.intake import Intake
 from bot.layers.ipc import IpcLayer
 from bot.layers.network import Limits, NetworkLayer
 from bot.layers.trace import TraceLayer
@@ -61,7 +58,7 @@ from bot.storage.memory_store import MemoryStore
 from bot.storage.outbox_store import OutboxStore
 from bot.telemetry.flow_records import FlowOptions
 from bot.telemetry.otlp_schema import require_upb
-from bot.upkeep import AddressMemory, Retention, Upkeep
+from bot.upkeep import AddressMemory, Upkeep
 from bot.web.api import Api
 from bot.web.auth import Gate, Token
 from bot.web.change_doors import ChangeDoors, change_doors
@@ -76,12 +73,8 @@ from bot.web.status import Parts, Status
 from bot.web.stored import StoredAnswers
 from bot.web.stream import Stream
 from bot.web.telemetry import TelemetryDoors
-from bot.web.webhooks import AlertDoor, Webhooks
+from bot.web.webhooks import Webhooks
 
-# How long a sender may repeat a delivery under the same key: PagerDuty one id for up to 48 hours. Alertmanager has no
-# delivery ids; its key is made of what the delivery says, so only the one just before can be a repeat.
-_REPEAT_SECONDS = {"alertmanager": None, "pagerduty": 7 * 86_400.0}
-_SHUTDOWN_SECONDS = 10.0
 _THREAD_SECONDS = 0.001
 """How long a thread may keep the interpreter from the event loop: with Python's own 5 ms, every answer takes that much longer
 while a layer, a roll-up or the past is at work."""
@@ -128,7 +121,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             max_spans=settings.trace_max_spans,
         )
         stack.callback(gc.unfreeze)
-        with _sparing_the_collector():
+        with sparing_the_collector():
             stored = await load(view, maps, time.time(), time.time() - settings.edge_retention_seconds)
         network = NetworkLayer(
             Limits(max_age=settings.flow_max_age_seconds), Background(settings.visible_intermediaries)
@@ -151,7 +144,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
 
         client: AsyncWebClient | None = None
         sink: Sink = ConsoleSink(echo)
-        token, app_token = _secret(settings.slack_bot_token), _secret(settings.slack_app_token)
+        token, app_token = revealed(settings.slack_bot_token), revealed(settings.slack_app_token)
         if token or app_token or settings.slack_signing_secret:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             client = web_client(token, settings.slack_api_url, session)
@@ -180,7 +173,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         worker = AlertWorker(alerts, path, again, views.forwarded, sender.wake)
 
         await history.note_properties(time.time())
-        feeds = _feeds(settings, ingest.intake, ipc, network, changes)
+        feeds = feeds_of(settings, ingest.intake, ipc, network, changes)
         clusters = [feed for feed in feeds.values() if isinstance(feed, KubernetesFeed)]
         catalog = CatalogFeed(sources, view, history.note_properties, settings.catalog_refresh_seconds, clusters)
         catalogued = sources.configured or bool(clusters)
@@ -189,13 +182,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             [Token(one.name, one.scopes, one.secret.get_secret_value().encode()) for one in settings.api_tokens],
             RateLimit(settings.api_rate, settings.api_burst),
         )
-        doors = {
-            module.SOURCE: AlertDoor(
-                module.SOURCE, module.verify, module.parse, settings.alert_secrets(module.SOURCE),
-                module.SOURCE in settings.allow_unsigned, _REPEAT_SECONDS[module.SOURCE],
-            )
-            for module in (alertmanager, pagerduty)
-        }  # fmt: skip
+        doors = alert_doors(settings)
         closed = tuple(name for name, door in doors.items() if not door.secrets and not door.allow_unsigned)
         parts = Parts(
             database,
@@ -232,17 +219,17 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         if client is not None:
             asked = StoredAnswers(parts, history, incidents)
             home = Home(view, asked, partial(publish_home, client))
-            secret = _secret(settings.slack_signing_secret)
+            secret = revealed(settings.slack_signing_secret)
             slack = SlackDoor(client, secret, Desk(view, asked, book), sink, home)
         application.add_routes(slack.routes() if slack is not None else closed_door())
 
-        upkeep = Upkeep(_retention(settings), ingest, view, alerts, changes)
+        upkeep = Upkeep(retention(settings), ingest, view, alerts, changes)
         stack.push_async_callback(lambda: ingest.close(time.time()))
         stack.push_async_callback(lambda: addresses.keep(ingest, time.time()))
         stack.push_async_callback(lambda: changes.follow(ingest.releases, time.time()))
         stack.push_async_callback(loops.stop)
         stack.callback(sources.close)  # before the loops are waited for: one of them may be waiting for a host
-        stack.push_async_callback(sender.drain, _SHUTDOWN_SECONDS)
+        stack.push_async_callback(sender.drain, SHUTDOWN_SECONDS)
         loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
         loops.every("write", 1.0, lambda: ingest.write(time.time()))
         loops.every("releases", 5.0, lambda: changes.follow(ingest.releases, time.time()))
@@ -263,7 +250,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         loops.keep("alerts", worker.run)
         loops.keep("outbox", sender.run)
 
-        url = await _listen(stack, application, settings)
+        url = await listen(stack, application, settings)
         log.info("listening", url=url)
         routes = tuple(
             (route.method, route.resource.canonical)
@@ -271,62 +258,3 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             if route.resource and route.method != "HEAD"
         )
         yield Running(url, view, ingest, outbox, alerts, routes)
-
-
-def _feeds(
-    settings: Settings, intake: Intake, ipc: IpcLayer, network: NetworkLayer, changes: ChangeIntake
-) -> dict[str, Feed]:
-    """What the bot goes and gets by itself, as far as settings ask for it."""
-    feeds: dict[str, Feed] = {}
-    if settings.prometheus_url is not None:
-        headers = {"X-Scope-OrgID": settings.prometheus_tenant} if settings.prometheus_tenant else {}
-        if settings.prometheus_token is not None:
-            headers["Authorization"] = f"Bearer {settings.prometheus_token.get_secret_value()}"
-        feeds["prometheus"] = PrometheusFeed(settings.prometheus_url.get_secret_value(), headers, intake, ipc)
-    if settings.kubernetes:
-        found = cluster(settings.kubernetes, settings.kubernetes_context)
-        feeds["kubernetes"] = KubernetesFeed(found, settings.kubernetes_environment, intake, network)
-        feeds["kubernetes rollouts"] = RolloutFeed(found, settings.kubernetes_environment, changes)
-    return feeds
-
-
-async def _listen(stack: AsyncExitStack, application: web.Application, settings: Settings) -> str:
-    # Bodies are unpacked by `bot.telemetry.packing`, which knows when to stop; signatures are over what was sent.
-    runner = web.AppRunner(
-        application, access_log=None, auto_decompress=False, lingering_time=2.0, shutdown_timeout=_SHUTDOWN_SECONDS
-    )
-    await runner.setup()
-    stack.push_async_callback(runner.cleanup)
-    site = web.TCPSite(runner, *settings.host_port)
-    try:
-        await site.start()
-    except OSError as error:
-        raise ConfigError(f"TOPOLOGY_BOT_LISTEN: cannot listen on {settings.listen}: {error.strerror}") from None
-    host, port = runner.addresses[0][:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-@contextmanager
-def _sparing_the_collector() -> Iterator[None]:
-    """Load without Python's cycle collector, and keep it off what was loaded: each of its walks over a map of 100,000 edges
-    would hold the event loop for a quarter of a second."""
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.enable()
-        gc.freeze()
-        gc.set_threshold(50_000, 20, 100)
-
-
-def _retention(settings: Settings) -> Retention:
-    return Retention(
-        settings.window_retention_seconds,
-        settings.hour_retention_seconds,
-        settings.day_retention_seconds,
-        settings.edge_retention_seconds,
-    )
-
-
-def _secret(value: SecretStr | None) -> str:
-    return value.get_secret_value() if value is not None else ""
