@@ -26,6 +26,7 @@ from bot.config import Settings
 from bot.enrich.view import MapView
 from bot.feeds import CatalogFeed, KubernetesFeed, PrometheusFeed
 from bot.history import History
+from bot.incidents.open_incidents import MAX_OPEN
 from bot.incidents.path import AlertWorker
 from bot.incidents.rethinking import Rethinking
 from bot.incidents.steps import AlertPath
@@ -46,6 +47,7 @@ from bot.slack.pace import Pace
 from bot.slack.ports import Sink
 from bot.slack.send import OutboxWorker, Policy
 from bot.slack.socket import SocketMode
+from bot.slack.thread_views import IncidentWords
 from bot.storage.alert_store import AlertStore
 from bot.storage.alias_store import AliasStore
 from bot.storage.change_store import ChangeStore
@@ -163,12 +165,13 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             alerts,
             view,
             parsers,
-            views.incident,
+            IncidentWords(),
             settings.channel,
             ingest.feed.incident,
             lambda: worker.hurried,
             history.at,
         )
+        await path.opens.load(alerts, view.graph, await incidents.unresolved(MAX_OPEN))
         again = Rethinking(alerts, incidents, path, settings.rethink_seconds, sender.wake)
         worker = AlertWorker(alerts, path, again, views.forwarded, sender.wake)
 

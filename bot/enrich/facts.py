@@ -12,6 +12,8 @@ from bot.enrich.causes.ranking import Verdict
 from bot.enrich.coverage import coverage
 from bot.enrich.health import edge_rates, service_rates
 from bot.enrich.owners import ownership
+from bot.enrich.thread_evidence import Evidence
+from bot.enrich.told import Told
 from bot.enrich.view import MapView
 from bot.graph.places import is_place
 from bot.model import Owner
@@ -297,6 +299,8 @@ class IncidentFacts:
     link: str = ""
     runbook: str = ""
     outcome: Followed | None = None
+    evidence: Evidence | None = None
+    told: Told = field(default_factory=Told)
 
     def stored(self) -> dict[str, Any]:
         """As JSON-able values."""

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from bot.enrich.facts import CauseFacts, IncidentFacts, MapFacts
-from bot.model import Alert, Message
-from bot.storage.alert_store import Outcome, StoredAlert, StoredDelivery, StoredIncident, Verdict
+from bot.enrich.thread_evidence import Evidence
+from bot.enrich.thread_lines import Joining
+from bot.model import Alert
+from bot.storage.alert_store import Outcome, Queued, StoredAlert, StoredDelivery, StoredIncident, Verdict
 
 AlertKey = tuple[str, float]
 """(fingerprint, starts_at): what makes an alert the same one."""
@@ -45,11 +48,47 @@ class Case:
     map: MapFacts | None = None
     degraded: str = ""
     facts: IncidentFacts | None = None
-    message: Message | None = None
+    evidence: Evidence | None = None
+    messages: list[Queued] = field(default_factory=list)
+    news: bool = False
+    """Whether there is anything new to store of the incident."""
+    joined_by: tuple[str, str] = ("", "")
+    """The rule by which new alerts belong to their incident, and the reason."""
+    parts: list[Case] = field(default_factory=list)
+    """A case for each incident that a delivery concerns."""
+    notes: list[tuple[AlertKey, Verdict]] = field(default_factory=list)
+    """Decisions about single alerts, as long as it is not known to which incident they belong."""
+
+    @property
+    def before(self) -> Mapping[str, Any] | None:
+        """What the incident's messages were last written from."""
+        return self.incident.facts if self.incident is not None else None
 
     def decided(self, step: str, verdict: str, reason: str) -> None:
         """Note a decision with its named reason; stored with everything else."""
         self.outcome.verdicts.append(Verdict(step, verdict, reason))
+
+    def decided_of(self, alert: Alert, step: str, verdict: str, reason: str) -> None:
+        """The same about one alert: it goes where the alert goes."""
+        self.notes.append((key_of(alert), Verdict(step, verdict, reason)))
+
+    def part(self, alerts: list[Alert], last: bool) -> Case:
+        """A case of some of the delivery's alerts. The `last` closes the delivery: a kill before that has the rest worked again."""
+        keys = {key_of(alert) for alert in alerts}
+        outcome = Outcome(self.outcome.delivery_id if last else None, self.now, "")
+        outcome.verdicts += [*self.outcome.verdicts, *(verdict for key, verdict in self.notes if key in keys)]
+        return Case(
+            self.delivery, self.now, outcome, self.alerts, self.known, alerts, self.found, degraded=self.degraded,
+            joined_by=self.joined_by,
+        )  # fmt: skip
+
+    def joining(self) -> list[Joining]:
+        """The alerts that join an incident which was open already."""
+        new = [alert for alert in self.changed if key_of(alert) not in self.known]
+        found = [(alert, self.found.get(key_of(alert))) for alert in new]
+        return [
+            Joining(each.service or each.named if each else "", alert.title, self.joined_by[1]) for alert, each in found
+        ]
 
 
 def key_of(alert: Alert) -> AlertKey:

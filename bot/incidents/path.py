@@ -77,7 +77,7 @@ class AlertWorker:
         wrote: Callable[[], None],
     ) -> None:
         self._store = store
-        self._steps = path.steps()
+        self._arriving, self._steps = path.arriving(), path.steps()
         self._channel = path.channel
         self._again = again
         self._forward = forward
@@ -127,18 +127,24 @@ class AlertWorker:
         """Take one delivery along the path. What fails is tried again, and in the end forwarded plain, never dropped."""
         now = time.time()
         case = Case(delivery, now, Outcome(delivery.id, now, ""))
-        verdict, error = await run(self._steps, case)
+        verdict, error = await run(self._arriving, case)
+        if error is None and not case.parts:  # ended early: nothing but the delivery itself to close
+            case.outcome.verdict = verdict
+            await self._store.commit(case.outcome)
+        for part in case.parts:
+            if error is None:
+                verdict, error = await run(self._steps, part)
+                self._worked(part, now)
         if error is not None:
             await self._failed(delivery, case, verdict)
             return
-        if case.facts is None:  # ended early: nothing but the delivery itself to close
-            case.outcome.verdict = verdict
-            await self._store.commit(case.outcome, None)
         metrics.DELIVERIES.labels(delivery.source, "worked").inc()
-        if case.thought and case.incident_id is not None:
-            self._again.thought(case.incident_id, now)
         log.info("delivery worked", source=delivery.source, delivery=delivery.id, verdict=verdict)
-        if case.message is not None:
+
+    def _worked(self, part: Case, now: float) -> None:
+        if part.thought and part.incident_id is not None:
+            self._again.thought(part.incident_id, now)
+        if part.messages and part.incident_id is not None:
             self._wrote()
 
     async def _failed(self, delivery: StoredDelivery, case: Case, why: str) -> None:

@@ -13,13 +13,11 @@ import structlog
 
 from bot import metrics
 from bot.incidents.case import Case
+from bot.incidents.open_incidents import MAX_OPEN
 from bot.incidents.path import run
 from bot.incidents.steps import AlertPath, Step
 from bot.storage.alert_store import AlertStore, Outcome
 from bot.storage.incident_reader import IncidentReader
-
-MAX_OPEN = 500
-"""Incidents kept up to date, the newest; beyond them a message changes only with its own alerts."""
 
 _REST = 3.0
 """Thinking again rests this many times as long as it took: a quarter of one core at most."""
@@ -88,7 +86,7 @@ class Rethinking:
         )
 
     async def _notify(self, case: Case) -> str | None:
-        if case.message is None or case.degraded:
+        if case.degraded or not case.news:
             return "leave"  # what a message says is not taken back because it could not be thought out again
         await self._path.notify(case)
-        return "edit"
+        return "edit" if case.messages else "note"

@@ -7,31 +7,54 @@ step that is not `essential` may fail: the alert then goes on plain, and the mes
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Protocol
 
-from bot import names
 from bot.enrich.causes.ranking import rank
-from bot.enrich.facts import Followed, IncidentFacts, SourceCount, cause_facts, followed, read_map, stored_cause
+from bot.enrich.facts import IncidentFacts, cause_facts, followed, read_map, stored_cause
 from bot.enrich.live_situation import SPAN_SECONDS, situation
+from bot.enrich.thread_evidence import Evidence, read_evidence
+from bot.enrich.thread_lines import tell
+from bot.enrich.told import Line, Told
 from bot.enrich.view import MapView
 from bot.errors import BadRequest
+from bot.graph.walk import dependencies
 from bot.incidents.case import Case, Found, key_of
-from bot.incidents.decide import alert_change, incident_state, message_action
-from bot.model import Alert, AlertStatus, Delivery, Message, ServiceHint
-from bot.near_names import close_matches
-from bot.storage.alert_store import AlertStore, StoredAlert
-from bot.storage.outbox_store import ROOT_KEY
+from bot.incidents.correlate import NewAlerts, explained
+from bot.incidents.decide import alert_change, message_action
+from bot.incidents.finding import find_service
+from bot.incidents.gathering import concerned, gathered, members, onset, place
+from bot.incidents.open_incidents import OpenIncidents
+from bot.model import Alert, AlertStatus, Delivery, Message
+from bot.storage.alert_store import AlertStore, Queued
+from bot.storage.outbox_store import EVIDENCE_KEY, ROOT_KEY
 
+_NEEDS_LIMIT = 300
 THOUGHT_SECONDS = SPAN_SECONDS / 2
 """For how long after its onset the cause of an incident is thought out anew."""
 
 _DAY = 86_400.0
 
 Parser = Callable[[bytes, Mapping[str, str], float], Delivery]
-Renderer = Callable[[IncidentFacts], Message]
 StepRun = Callable[[Case], Awaitable[str | None]]
 Teller = Callable[[int, str, str], None]
+
+
+class Words(Protocol):
+    """How an incident's messages are written."""
+
+    def incident(self, facts: IncidentFacts) -> Message:
+        """The root message."""
+        ...
+
+    def evidence(self, evidence: Evidence, facts: IncidentFacts) -> Message:
+        """The first post of its thread."""
+        ...
+
+    def thread(self, lines: Sequence[Line], facts: IncidentFacts, incident: int) -> Message:
+        """What has happened since the last post."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +73,7 @@ class AlertPath:
     store: AlertStore
     view: MapView
     parsers: Mapping[str, Parser]
-    render: Renderer
+    words: Words
     channel: str
     tell: Teller = lambda incident_id, state, title: None
     """Who listens to incidents as they change."""
@@ -60,14 +83,21 @@ class AlertPath:
     """The map of a moment: what is usual at this hour is read from the day before. It takes longer than an alert should wait,
     so only second thoughts use it."""
 
-    def steps(self) -> tuple[Step, ...]:
-        """The path. Order matters: a service must be found before alerts about it can join an incident, the incident
-        must be known before its message can be decided, and everything is stored by the last step, at once."""
+    opens: OpenIncidents = field(default_factory=OpenIncidents)
+
+    def arriving(self) -> tuple[Step, ...]:
+        """The path as far as the whole delivery goes it: a service must be found before alerts about it can join an incident."""
         return (
             Step("read", self.read),
             Step("dedupe", self.dedupe),
             Step("find service", self.find_service, essential=False),
             Step("correlate", self.correlate),
+        )
+
+    def steps(self) -> tuple[Step, ...]:
+        """The path of each incident that the delivery concerns: what it says is decided when the map was read, and all of it is
+        stored by the last step, at once."""
+        return (
             Step("causes", self.causes, essential=False),
             Step("enrich", self.enrich, essential=False),
             Step("decide", self.decide),
@@ -93,7 +123,9 @@ class AlertPath:
             change = alert_change(case.known.get(key_of(alert)), alert)
             if change:
                 case.changed.append(alert)
-                case.decided("dedupe", change, f"{alert.source} {alert.fingerprint[:40]} since {alert.starts_at:.0f}")
+                case.decided_of(
+                    alert, "dedupe", change, f"{alert.source} {alert.fingerprint[:40]} since {alert.starts_at:.0f}"
+                )
         return None if case.changed else "nothing new: every alert in it is known in this state"
 
     async def find_service(self, case: Case) -> str | None:
@@ -103,43 +135,46 @@ class AlertPath:
             if stored is not None and stored.service:
                 case.found[key_of(alert)] = Found(stored.service, stored.named, "as before")
                 continue
-            found = self._find(alert)
+            found = find_service(alert, self.view)
             case.found[key_of(alert)] = found
-            case.decided("find service", found.service or "unknown", found.why)
+            case.decided_of(alert, "find service", found.service or "unknown", found.why)
         return None
-
-    def _find(self, alert: Alert) -> Found:
-        index = self.view.graph.names
-        for hint in alert.service_hints:
-            for text in _spellings(hint, alert.environment):
-                if (service := index.find(text)) is not None:
-                    return Found(service, hint.name, f"{hint.origin} says {hint.name!r}")
-        readable = [hint for hint in alert.service_hints if not hint.opaque]
-        if not readable:
-            return Found("", "", "the alert names no service")
-        first = readable[0]
-        name = names.clean(first.name)[: names.MAX_ID]
-        near = [one for one in close_matches(name, self.view.graph.services()) if (name, one) not in self.view.apart]
-        return Found("", name, f"no service called {first.name!r} on the map", tuple(near[:3]))
 
     async def correlate(self, case: Case) -> str | None:
-        """Join an open incident, or open one."""
-        stored = next((case.known[key_of(alert)] for alert in case.changed if key_of(alert) in case.known), None)
-        if stored is not None:
-            case.incident = await self.store.incident(stored.incident_id)
-            case.decided("correlate", "same_alert", f"incident {stored.incident_id} has this alert already")
-        else:
-            first = case.changed[0]
-            services = sorted({found.service for found in case.found.values() if found.service})
-            joined = await self.store.open_incident(first.source, first.group_key, services, first.environment)
-            if joined is not None:
-                case.incident, reason = joined
-                case.decided("correlate", reason, f"joins incident {case.incident.id}")
-            else:
-                case.decided("correlate", "new", "no open incident shares its group or its service")
-        case.members = await self.store.alerts_of(case.incident.id) if case.incident else []
-        case.members = _with(case.members, case)
+        """Join open incidents, or open one: `case.parts` has a case for each incident that the delivery concerns."""
+        groups: dict[int, list[Alert]] = {}
+        for alert in case.changed:
+            stored = case.known.get(key_of(alert))
+            groups.setdefault(stored.incident_id if stored is not None else 0, []).append(alert)
+        reasons = {one: ("same_alert", f"incident {one} has this alert already") for one in groups if one}
+        if new := groups.pop(0, []):
+            into, verdict, reason = await self._belongs(case, new)
+            groups[into] = [*groups.get(into, ()), *new]
+            reasons[into] = verdict, reason
+            case.joined_by = (verdict, reason)
+        for number, alerts in groups.items():
+            last = len(case.parts) == len(groups) - 1
+            part = case.part(alerts, last)
+            part.decided("correlate", *reasons[number])
+            part.incident = await self.store.incident(number) if number else None
+            part.members = members(await self.store.alerts_of(number) if number else [], part)
+            case.parts.append(part)
         return None
+
+    async def _belongs(self, case: Case, new: list[Alert]) -> tuple[int, str, str]:
+        """(incident that new alerts belong to, 0 for a new one; the rule; the reason)"""
+        first = new[0]
+        services = tuple(sorted({service for alert in new if (service := place(case, alert)[0])}))
+        joined = await self.store.open_incident(first.source, first.group_key, services, first.environment)
+        if joined is not None:
+            return joined[0].id, joined[1], f"joins incident {joined[0].id}"
+        if services:
+            needs = dependencies(self.view.graph, services, limit=_NEEDS_LIMIT).found
+            places = self.view.places.shared(services, case.now)
+            alerts = NewAlerts(services, first.environment, min(one.starts_at for one in new), needs, places)
+            if (found := explained(alerts, self.opens.all())) is not None:
+                return found
+        return 0, "new", "no open incident shares its group or its service, or explains it"
 
     async def causes(self, case: Case) -> str | None:
         """Where the first service's trouble likely comes from: read off the map here, thought out in a thread.
@@ -147,7 +182,8 @@ class AlertPath:
         It takes longer than all the rest, so while deliveries come fast it is put off (see `bot.incidents.rethinking`).
         """
         if self.hurried():
-            case.cause = stored_cause(case.incident.facts) if case.incident is not None else None
+            case.evidence = Evidence.stored(case.before)
+            case.cause = stored_cause(case.before or {})
             case.decided("causes", "put off", "other alerts come fast: thought out when there is time")
             return None
         return await self.think(case)
@@ -156,37 +192,50 @@ class AlertPath:
         """The same, whoever waits. Of trouble that goes on for long, memory has too little of what was usual before: what was
         said of its cause stands."""
         case.thought = True
-        said = stored_cause(case.incident.facts) if case.incident is not None else None
-        if said is not None and case.now - _onset(case) > THOUGHT_SECONDS:
+        case.evidence = Evidence.stored(case.before)
+        said = stored_cause(case.before or {})
+        if said is not None and case.now - onset(case) > THOUGHT_SECONDS:
             case.cause = said
             case.decided("causes", "kept", "the trouble is older than what is known of usual times reaches")
             return None
-        services, _ = _concerned(case)
+        services, _ = concerned(case)
         known = [service for service in services if service in self.view.graph]
         if not known or not any(stored.alert.status is not AlertStatus.RESOLVED for stored in case.members):
             return None
         about = next((stored.alert.title for stored in case.members if stored.service == known[0]), "")
         again = case.delivery is None
-        usual = await self.past(_onset(case) - _DAY) if self.past is not None and again else None
-        around = situation(self.view, known[0], _onset(case), about, usual, until=case.now)
+        usual = await self.past(onset(case) - _DAY) if self.past is not None and again else None
+        around = situation(self.view, known[0], onset(case), about, usual, until=case.now)
         found = case.cause = cause_facts(await asyncio.to_thread(rank, around, self.view.metrics))
+        case.evidence = read_evidence(self.view, known[0], found.service, onset(case), case.now)
         verdict = f"named {found.service}" if found.service else "named nobody"
         case.decided("causes", verdict, found.why_none or "; ".join(found.evidence))
         return None
 
     async def enrich(self, case: Case) -> str | None:
         """Read the alert against the map."""
-        services, unknown = _concerned(case)
-        case.map = read_map(self.view, services, unknown, case.now, _onset(case), case.cause)
+        services, unknown = concerned(case)
+        case.map = read_map(self.view, services, unknown, case.now, onset(case), case.cause)
         return None
 
     async def decide(self, case: Case) -> str | None:
         """Gather the facts and decide whether a reader needs to see them."""
-        before = case.incident.facts if case.incident else None
-        case.facts = _facts(case, followed(before, case.map))
-        action, reason = message_action(before, case.facts)
+        before = case.before
+        facts = gathered(case, followed(before, case.map))
+        told, lines = tell(before, facts, case.joining() if before else (), case.now)
+        case.facts = facts = replace(facts, told=told)
+        action, reason = message_action(before, facts)
         case.decided("decide", action, reason)
-        case.message = None if action == "leave" else self.render(case.facts)
+        if action != "leave":
+            case.messages.append(Queued(ROOT_KEY, self.channel, self.words.incident(facts)))
+        if facts.evidence and not facts.evidence.says_as(Evidence.stored(before)):
+            evidence = self.words.evidence(facts.evidence, facts)
+            case.messages.append(Queued(EVIDENCE_KEY, self.channel, evidence, ROOT_KEY))
+        if lines:
+            number = case.incident.id if case.incident is not None else 0
+            said = self.words.thread(lines, facts, number)
+            case.messages.append(Queued(f"incident:{{incident}}:thread:{told.posts}", self.channel, said, ROOT_KEY))
+        case.news = bool(case.messages) or told != Told.stored(before)
         return None
 
     async def notify(self, case: Case) -> str | None:
@@ -198,7 +247,7 @@ class AlertPath:
         if case.delivery is not None:
             outcome.verdict = f"{len(case.changed)} of {len(case.alerts)} alerts said something new"
         outcome.incident_id = case.incident.id if case.incident else None
-        outcome.alerts = [(alert, *_place(case, alert)) for alert in case.changed]
+        outcome.alerts = [(alert, *place(case, alert)) for alert in case.changed]
         outcome.incident = {
             "state": facts.state, "environment": facts.environment, "title": facts.title[:300], "opened_at": facts.opened_at,
             "updated_at": case.now, "resolved_at": facts.resolved_at, "facts": facts.stored(),
@@ -207,9 +256,11 @@ class AlertPath:
             outcome.incident |= {"group_key": case.changed[0].group_key, "created_at": case.now}
         if facts.state == "resolved" and facts.outcome is not None:
             outcome.grade = asdict(facts.outcome)
-        message = None if case.message is None else (ROOT_KEY, self.channel, case.message)
-        incident_id = case.incident_id = await self.store.commit(outcome, message)
+        incident_id = case.incident_id = await self.store.commit(outcome, case.messages)
         if incident_id is not None:
+            self.opens.put(
+                incident_id, facts.state, facts.environment, outcome.incident["facts"], case.members, self.view.graph
+            )
             self.tell(incident_id, facts.state, facts.title)
         _note_firing(self.view.firing, case)
         return outcome.verdict
@@ -226,91 +277,3 @@ def _note_firing(firing: dict[str, float], case: Case) -> None:
         if stored.service not in since:
             firing.pop(stored.service, None)
     firing.update(since)
-
-
-def _spellings(hint: ServiceHint, environment: str) -> list[str]:
-    """The ids a hint may mean, surest first. A display name's spaces stand for the dashes of an id."""
-    plain = names.clean(hint.name)
-    spelt = [plain, plain.replace(" ", "-")] if " " in plain else [plain]
-    found = [f"{text}.{names.clean(hint.namespace)}" for text in spelt if hint.namespace] + spelt
-    suffix = names.clean(environment)
-    return [f"{text}@{suffix}" for text in found if suffix] + found
-
-
-def _place(case: Case, alert: Alert) -> tuple[str, str]:
-    found = case.found.get(key_of(alert))
-    return (found.service, found.named) if found else ("", "")
-
-
-def _with(members: list[StoredAlert], case: Case) -> list[StoredAlert]:
-    """The incident's alerts as they are after this delivery."""
-    incident_id = case.incident.id if case.incident else 0
-    merged = {(stored.alert.source, key_of(stored.alert)): stored for stored in members}
-    for alert in case.changed:
-        merged[alert.source, key_of(alert)] = StoredAlert(alert, incident_id, *_place(case, alert))
-    return sorted(
-        merged.values(), key=lambda stored: (stored.alert.starts_at, stored.alert.source, stored.alert.fingerprint)
-    )
-
-
-def _onset(case: Case) -> float:
-    return min(stored.alert.starts_at for stored in case.members)
-
-
-def _concerned(case: Case) -> tuple[list[str], dict[str, tuple[str, ...]]]:
-    """The services still alerting (all of them once everything is resolved), and names that are on no map."""
-    live = [stored for stored in case.members if stored.alert.status is not AlertStatus.RESOLVED] or case.members
-    closest = {found.named: found.closest for found in case.found.values()}
-    known = list(dict.fromkeys(stored.service for stored in live if stored.service))
-    unknown = {stored.named: closest.get(stored.named, ()) for stored in live if not stored.service and stored.named}
-    return known, unknown
-
-
-def _facts(case: Case, outcome: Followed | None) -> IncidentFacts:
-    alerts = [stored.alert for stored in case.members]
-    state = incident_state([alert.status for alert in alerts])
-    live = [alert for alert in alerts if alert.status is not AlertStatus.RESOLVED] or alerts
-    worst = min(live, key=lambda alert: (_SEVERITIES.get(alert.severity.lower(), 9), alert.starts_at))
-    services, unknown = _concerned(case)
-    ends = [alert.ends_at for alert in alerts if alert.ends_at]
-    return IncidentFacts(
-        state=state,
-        title=worst.title,
-        summary=worst.summary,
-        severity=worst.severity,
-        environment=next((alert.environment for alert in live if alert.environment), ""),
-        opened_at=min(alert.starts_at for alert in alerts),
-        updated_at=case.now,
-        resolved_at=(max(ends) if ends else case.now) if state == "resolved" else None,
-        sources=_sources(alerts),
-        services=(*services, *unknown),
-        map=case.map,
-        degraded=case.degraded,
-        link=worst.link,
-        runbook=worst.runbook or (case.map.runbook if case.map else ""),
-        outcome=outcome,
-    )
-
-
-def _sources(alerts: list[Alert]) -> tuple[SourceCount, ...]:
-    counted = []
-    for source in sorted({alert.source for alert in alerts}):
-        mine = [alert for alert in alerts if alert.source == source]
-        firing = sum(alert.status is not AlertStatus.RESOLVED for alert in mine)
-        newest = mine[-1]
-        counted.append(SourceCount(source, firing, len(mine), newest.number, newest.link))
-    return tuple(counted)
-
-
-_SEVERITIES = {
-    "page": 0,
-    "critical": 0,
-    "p1": 0,
-    "error": 1,
-    "high": 1,
-    "p2": 1,
-    "warning": 2,
-    "p3": 2,
-    "low": 3,
-    "info": 4,
-}

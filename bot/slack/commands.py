@@ -50,6 +50,14 @@ COMMANDS = (
     Command(
         "why", "why INCIDENT", "every decision the bot took for it; also of an alert's or a service's name", slow=True
     ),
+    Command(
+        "confirm",
+        "confirm INCIDENT SERVICE",
+        "who was at fault in an incident that is over, or `none`",
+        2,
+        2,
+        slow=True,
+    ),
     Command("alias", "alias [A = B]", "A is another name of B; alone: all that people said", 0, 2, slow=True),
     Command("unalias", "unalias A", "take back what people said of A", slow=True),
     Command("unlike", "unlike A = B", "A is not B: do not suggest it again", 2, 2, slow=True),

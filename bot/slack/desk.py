@@ -36,7 +36,7 @@ _AROUND = Query(limit=400)
 _BLAST = Query(limit=300)
 _DAY = "-1d"
 _OFFSET = re.compile(r"(?:[zZ]|:\d\d[+-]\d\d(?::?\d\d)?)$")
-_UNSHARED = frozenset((HELP, "alias", "unalias", "unlike"))
+_UNSHARED = frozenset((HELP, "confirm", "alias", "unalias", "unlike"))
 """A button that shares asks again, and these are not for asking twice."""
 
 Json = dict[str, Any]
@@ -59,6 +59,10 @@ class Stored(Protocol):
 
     async def incident(self, wanted: str) -> Json:
         """One incident with its decisions: by its number, `alert` and an alert's number, a fingerprint, or a service's latest."""
+        ...
+
+    async def confirm(self, incident: str, service: str, by: str) -> str:
+        """Note who was at fault in an incident that is over; gives the service's id, or `none`."""
         ...
 
     async def health(self) -> Json:
@@ -123,7 +127,7 @@ class Desk:
         self._makers: dict[str, Callable[[_Case], Awaitable[Message]]] = {
             SERVICE: self._service, AROUND: self._around, "path": self._path, "blast": self._blast, "causes": self._causes,
             "diff": self._diff, "owner": self._owner, "why": self._why, "health": self._health, "alias": self._alias,
-            "unalias": self._unalias, "unlike": self._unlike, HELP: self._help,
+            "confirm": self._confirm, "unalias": self._unalias, "unlike": self._unlike, HELP: self._help,
         }  # fmt: skip
 
     def timed(self, text: str) -> bool:
@@ -260,6 +264,15 @@ class Desk:
         wanted = case.asked.names[0]
         names = case.view.graph.names
         return stored_views.why(await self._stored.incident(names.find(wanted) or wanted))
+
+    async def _confirm(self, case: _Case) -> Message:
+        incident, service = case.asked.names
+        said = await self._stored.confirm(incident, service, str(case.asker))
+        return views.told(
+            f"Noted: it was {said}. Likely causes are graded by it."
+            if said != "none"
+            else "Noted: it was none of them."
+        )
 
     async def _alias(self, case: _Case) -> Message:
         if not case.asked.names:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import CursorResult, Table, and_, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -76,6 +76,16 @@ class Verdict:
     step: str
     verdict: str
     reason: str
+
+
+class Queued(NamedTuple):
+    """What one message should say: its key (`{incident}` is filled in), channel, content, and the key of the message under
+    which it stands; "" for none."""
+
+    key: str
+    channel: str
+    content: Message
+    parent: str = ""
 
 
 @dataclass(slots=True)
@@ -250,11 +260,9 @@ class AlertStore:
         result = await connection.execute(insert(_incidents).values(**values))
         return _new_id(result)
 
-    async def commit(self, outcome: Outcome, message: tuple[str, str, Message] | None) -> int | None:
-        """Store an outcome whole: incident, alerts, verdicts, the message's next wording, and the delivery as done.
-
-        `message` is (key with `{incident}` to be filled in, channel, content). Gives the incident's id, None where the
-        delivery concerned none.
+    async def commit(self, outcome: Outcome, messages: Sequence[Queued] = ()) -> int | None:
+        """Store an outcome whole: incident, alerts, verdicts, what its messages should say from now on, and the delivery as
+        done. Gives the incident's id, None where the delivery concerned none.
         """
         async with self._database.write() as connection:
             incident_id = outcome.incident_id
@@ -273,9 +281,9 @@ class AlertStore:
             ]  # fmt: skip
             if rows:
                 await connection.execute(insert(_decisions), rows)
-            if message is not None:
-                key, channel, content = message
-                await outbox_store.put(connection, key.format(incident=incident_id), channel, content, outcome.at)
+            for key, channel, content, parent in messages:
+                whole, under = key.format(incident=incident_id), parent.format(incident=incident_id) or None
+                await outbox_store.put(connection, whole, channel, content, outcome.at, under)
             if outcome.grade is not None and incident_id is not None:
                 await grade_store.put(connection, self._database, incident_id, outcome.grade, outcome.at)
             if outcome.delivery_id is not None:

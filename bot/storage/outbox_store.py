@@ -20,6 +20,9 @@ from bot.storage.tables import OutboxMessageRow
 ROOT_KEY = "incident:{incident}:root"
 """The key of an incident's root message."""
 
+EVIDENCE_KEY = "incident:{incident}:evidence"
+"""The key of the first post in its thread."""
+
 LEASE_SECONDS = 60.0
 """A row claimed this long ago and not settled belongs to a process that died."""
 
@@ -64,7 +67,7 @@ async def forget(connection: AsyncConnection, incidents: Sequence[int], before: 
     """
     for start in range(0, len(incidents), _BATCH):
         keys = [ROOT_KEY.format(incident=incident) for incident in incidents[start : start + _BATCH]]
-        await connection.execute(delete(_outbox).where(_outbox.c.key.in_(keys)))
+        await connection.execute(delete(_outbox).where(or_(_outbox.c.key.in_(keys), _outbox.c.parent_key.in_(keys))))
     settled = _outbox.c.state.in_(("sent", "failed")) & (_outbox.c.updated_at < before)
     await connection.execute(delete(_outbox).where(settled, _outbox.c.key.like("delivery:%")))
 

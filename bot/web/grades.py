@@ -65,9 +65,15 @@ class Grades:
             raise BadRequest(f'want {{"service": …, "by": …}}: {error}') from None
         if len(said.service) > MAX_ID or len(said.by) > MAX_ID:
             raise BadRequest(f"service and by: at most {MAX_ID} characters")
-        cause = self._view.graph.names.find(said.service) or said.service.strip().lower() or NONE_OF_THEM
         text = request.match_info["id"]
-        number = parameters.row_number(text)
-        if not number or not await self._store.confirm(number, cause, said.by, time.time()):
-            raise NotFound(f"no incident {text[:20]!r} that is over")
-        return json_response({"incident": number, "cause": cause})
+        cause = await confirm(self._store, self._view, text, said.service, said.by)
+        return json_response({"incident": parameters.row_number(text), "cause": cause})
+
+
+async def confirm(store: GradeStore, view: MapView, incident: str, service: str, by: str) -> str:
+    """Note who was at fault; gives the service's id, or `none`. Raises NotFound where no such incident is over."""
+    cause = view.graph.names.find(service) or service.strip().lower()[:MAX_ID] or NONE_OF_THEM
+    number = parameters.row_number(incident)
+    if not number or not await store.confirm(number, cause, by, time.time()):
+        raise NotFound(f"no incident {incident[:20]!r} that is over")
+    return cause

@@ -13,9 +13,11 @@ from bot.enrich.answers import Query
 from bot.enrich.view import MapView
 from bot.errors import NotFound
 from bot.history import History
+from bot.storage.grade_store import GradeStore
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.team_store import TeamStore
 from bot.web.api import changes, why
+from bot.web.grades import confirm
 from bot.web.status import Parts, examine
 
 _CHANGES, _CAUSES = 200, 5
@@ -30,6 +32,7 @@ class StoredAnswers:
         self._history = history
         self._incidents = incidents
         self._teams = TeamStore(parts.database)
+        self._grades = GradeStore(parts.database)
 
     async def at(self, moment: float) -> MapView:
         """See `Stored.at`."""
@@ -60,6 +63,10 @@ class StoredAnswers:
                 f"No incident is known by {wanted[:80]!r}: say its number, an alert's fingerprint, or a service."
             )
         return incident
+
+    async def confirm(self, incident: str, service: str, by: str) -> str:
+        """See `Stored.confirm`."""
+        return await confirm(self._grades, self._parts.view, incident.removeprefix("#"), service, by)
 
     async def open_incidents(self, limit: int) -> list[Json]:
         """See `Kept.open_incidents`."""

@@ -13,7 +13,7 @@ import pytest
 
 from bot.app import Running
 from bot.enrich.facts import CauseFacts, FailingService, MapFacts, followed
-from tests.incidents.test_path import alert, learn, message, send
+from tests.incidents.test_path import alert, learn, message, roots, send
 from tests.kit.alerts import alertmanager
 from tests.kit.bots import bot, get, until
 from tests.kit.spans import calls
@@ -30,7 +30,7 @@ async def over(running: Running, session: aiohttp.ClientSession) -> None:
     await alert(session, alertmanager("payments", "resolved", started=STARTED))
 
     async def closed() -> bool:
-        return "recovered" in (await running.outbox.latest(1))[0].message.text
+        return "recovered" in (await roots(running))[0].message.text
 
     await until(closed, "the incident was not closed")
 

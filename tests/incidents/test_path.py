@@ -11,6 +11,7 @@ import pytest
 
 from bot.app import Running
 from bot.incidents import steps
+from bot.model import OutboxRow
 from tests.kit.alerts import alertmanager, pagerduty, pagerduty_headers
 from tests.kit.bots import alertmanager_headers, bot, get, until
 from tests.kit.spans import PROTOBUF, calls
@@ -51,9 +52,20 @@ async def alert(session: aiohttp.ClientSession, body: dict[str, Any]) -> None:
         assert answer.status == 202, await answer.text()
 
 
+async def roots(running: Running) -> list[OutboxRow]:
+    """The messages that are no thread's, newest first."""
+    return [row for row in await running.outbox.latest(50) if row.parent_key is None]
+
+
+async def thread(running: Running, incident: int = 1) -> list[str]:
+    """What stands in an incident's thread, in order."""
+    rows = [row for row in reversed(await running.outbox.latest(200)) if row.parent_key == f"incident:{incident}:root"]
+    return [row.message.text for row in rows]
+
+
 async def message(running: Running, revision: int = 1, index: int = 0) -> str:
     async def sent() -> str:
-        rows = [row for row in reversed(await running.outbox.latest(50)) if row.sent_revision >= revision]
+        rows = [row for row in reversed(await roots(running)) if row.sent_revision >= revision]
         return rows[index].message.text if len(rows) > index else ""
 
     return str(await until(sent, f"message {index} did not reach revision {revision}"))
@@ -127,7 +139,7 @@ async def test_resolving_edits_the_same_message_down_to_two_lines(tmp_path: Path
         await message(running)
         await alert(session, alertmanager("payments", status="resolved", started=started))
         text = await message(running, revision=2)
-        rows = await running.outbox.latest(10)
+        rows = await roots(running)
 
     assert text.splitlines()[0] == "✅ *payments* recovered"
     assert "(10 min)" in text
@@ -145,7 +157,7 @@ async def test_alerts_of_two_sources_on_one_service_are_one_incident(tmp_path: P
         async with session.post("/webhooks/pagerduty", data=body, headers=pagerduty_headers(body)) as answer:
             assert answer.status == 202
         text = await message(running, revision=2)
-        rows = await running.outbox.latest(10)
+        rows = await roots(running)
 
     assert "Alertmanager ×1, PagerDuty #1234" in text
     assert len(rows) == 1
@@ -168,7 +180,7 @@ async def test_the_same_service_in_another_environment_is_another_incident(tmp_p
         await alert(session, alertmanager("payments", labels={"env": "prod"}, fingerprint="a1", group="g1"))
         await alert(session, alertmanager("payments", labels={"env": "staging"}, fingerprint="a2", group="g2"))
         await message(running, index=1)
-        rows = await running.outbox.latest(10)
+        rows = await roots(running)
 
     assert len(rows) == 2
 
@@ -179,7 +191,7 @@ async def test_a_group_of_many_alerts_is_one_message_with_the_right_count(tmp_pa
     async with bot(tmp_path) as (running, session):
         await alert(session, body)
         text = await message(running)
-        rows = await running.outbox.latest(10)
+        rows = await roots(running)
 
     assert "Alertmanager ×300" in text
     assert len(rows) == 1
@@ -190,7 +202,7 @@ async def test_a_late_resolve_of_an_alert_nobody_saw_says_nothing(tmp_path: Path
         await alert(session, alertmanager("payments", status="resolved"))
         await alert(session, alertmanager("checkout"))
         await message(running)
-        rows = await running.outbox.latest(10)
+        rows = await roots(running)
 
     assert [row.message.text.splitlines()[0] for row in rows] == ["🔴 *checkout* is failing"]
 
@@ -281,7 +293,7 @@ async def test_hostile_alert_text_cannot_mention_anybody(tmp_path: Path) -> None
     async with bot(tmp_path) as (running, session):
         await alert(session, body)
         text = await message(running)
-        row = (await running.outbox.latest(1))[0]
+        row = (await roots(running))[0]
 
     for said in (text, str(row.message.blocks)):
         for mention in ("<!channel", "<@U123", "<!here", "<!subteam", "\u202e"):

@@ -14,7 +14,7 @@ from bot import metrics
 from bot.app import Running
 from bot.enrich.view import MapView
 from bot.history import History
-from tests.incidents.test_path import alert, learn, message, send
+from tests.incidents.test_path import alert, learn, message, roots, send
 from tests.kit.alerts import alertmanager
 from tests.kit.bots import bot, get, until
 from tests.kit.spans import calls
@@ -40,7 +40,7 @@ async def test_a_message_follows_trouble_that_spreads_after_its_alert(tmp_path: 
         await send(session, calls(chain, count=40, at=now - 5, failed=True))
 
         async def followed() -> bool:
-            return "*Hit now* 3 of 3" in (await running.outbox.latest(1))[0].message.text
+            return "*Hit now* 3 of 3" in (await roots(running))[0].message.text
 
         await until(followed, "the message did not follow", 20)
         said = await decisions(session, 1)
@@ -53,13 +53,13 @@ async def test_a_message_about_which_nothing_is_new_is_left_alone(tmp_path: Path
         await learn(session)
         await alert(session, alertmanager("payments"))
         await message(running)
-        before, asked = (await running.outbox.latest(1))[0].revision, rethought("leave")
+        before, asked = (await roots(running))[0].revision, rethought("leave")
 
         async def looked() -> bool:
             return rethought("leave") >= asked + 2
 
         await until(looked, "nobody thought about the incident again", 20)
-        after = (await running.outbox.latest(1))[0].revision
+        after = (await roots(running))[0].revision
         said = await decisions(session, 1)
     assert after == before
     assert sum(step == "decide" for step, _ in said) == 1
@@ -70,13 +70,16 @@ async def test_while_others_wait_the_cause_is_put_off_and_thought_out_afterwards
         await learn(session)
         names = ("payments", "checkout", "web", "ledger")
         posts = [
-            alert(session, alertmanager(service, fingerprint=f"{number:016x}", group=f"g{number}"))
+            alert(
+                session,
+                alertmanager(service, fingerprint=f"{number:016x}", group=f"g{number}", labels={"env": f"e{number}"}),
+            )
             for number, service in enumerate(names)
         ]
         await asyncio.gather(*posts)
 
         async def all_thought_out() -> bool:
-            rows = [row for row in await running.outbox.latest(10) if row.key.startswith("incident:")]
+            rows = [row for row in await roots(running) if row.key.startswith("incident:")]
             return len(rows) == len(names) and all("likely cause" in row.message.text.lower() for row in rows)
 
         await until(all_thought_out, "an incident was never thought about", 20)

@@ -46,6 +46,9 @@ class Hostile:
         return {"id": service, "named": self._words[0], "why_none": "", "items": items, "ruled_out": self._words * 20,
                 "unknown": self._words * 20, "changes": [change] * 9} | FRAME  # fmt: skip
 
+    async def confirm(self, incident: str, service: str, by: str) -> str:
+        return self._words[0]
+
     async def diff(self, service: str, since: float) -> dict[str, Any]:
         side = {"calls": 9.0, "calls_per_minute": 1.0, "error_rate": None, "p95_ms": None}
         items = [

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.model import Alert, AlertStatus, Message
-from bot.storage.alert_store import MAX_ATTEMPTS, AlertStore, Outcome, StoredDelivery, Verdict
+from bot.storage.alert_store import MAX_ATTEMPTS, AlertStore, Outcome, Queued, StoredDelivery, Verdict
 from bot.storage.database import Database
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.outbox_store import OutboxStore
@@ -72,7 +72,7 @@ async def outcome(store: AlertStore, *alerts: Alert, service: str = "pay", **cha
 
 
 async def opened(store: AlertStore, *alerts: Alert, service: str = "pay", **changes: Any) -> int:
-    found = await store.commit(await outcome(store, *alerts, service=service, incident=incident(**changes)), None)
+    found = await store.commit(await outcome(store, *alerts, service=service, incident=incident(**changes)))
     assert found is not None
     return found
 
@@ -115,7 +115,7 @@ async def test_another_key_or_another_source_is_another_delivery(store: AlertSto
 async def test_a_repeat_is_recognised_after_the_first_was_worked_too(store: AlertStore) -> None:
     number = await deliver(store)
     assert number is not None
-    await store.commit(Outcome(number, NOW, "ignored"), None)
+    await store.commit(Outcome(number, NOW, "ignored"))
 
     assert await deliver(store, at=NOW + 1) is None
 
@@ -165,7 +165,7 @@ async def test_sources_are_counted_apart(store: AlertStore) -> None:
 
 
 async def test_an_outcome_stores_incident_alerts_verdicts_message_and_delivery_at_once(store: AlertStore) -> None:
-    found = await store.commit(await outcome(store), ("incident:{incident}:root", "#incidents", MESSAGE))
+    found = await store.commit(await outcome(store), [Queued("incident:{incident}:root", "#incidents", MESSAGE)])
     assert found is not None
     kept = await store.incident(found)
     [alert] = await store.alerts_of(found)
@@ -187,7 +187,7 @@ async def test_a_later_outcome_changes_the_incident_and_its_alert_in_place(store
     changed = {"state": "resolved", "resolved_at": NOW + 30, "updated_at": NOW + 30, "facts": {"state": "resolved"}}
     later = await outcome(store, resolved, incident_id=number, incident=changed)
 
-    assert await store.commit(later, None) == number
+    assert await store.commit(later) == number
     assert [one.alert for one in await store.alerts_of(number)] == [resolved]
     kept = await store.incident(number)
     assert (kept.state, kept.resolved_at, kept.facts, kept.title) == (
@@ -203,7 +203,7 @@ async def test_an_outcome_without_alerts_only_closes_its_delivery(store: AlertSt
     number = await deliver(store)
     assert number is not None
 
-    assert await store.commit(Outcome(number, NOW, "ignored: nothing new"), None) is None
+    assert await store.commit(Outcome(number, NOW, "ignored: nothing new")) is None
     assert await store.count_waiting() == 0
     assert await store.firing() == {}
 
@@ -218,7 +218,7 @@ async def test_an_outcome_that_cannot_be_stored_whole_is_not_stored_at_all(store
     else:
         made.verdict = object()  # type: ignore[assignment]
     with pytest.raises((TypeError, SQLAlchemyError)):
-        await store.commit(made, ("incident:{incident}:root", "#incidents", message))
+        await store.commit(made, [Queued("incident:{incident}:root", "#incidents", message)])
 
     assert await store.count_waiting() == 1
     assert await store.known([ALERT]) == {}
@@ -232,7 +232,7 @@ async def test_an_outcome_that_cannot_be_stored_whole_is_not_stored_at_all(store
 async def test_an_outcome_stored_twice_by_a_worker_killed_in_between_comes_to_the_same_alert(store: AlertStore) -> None:
     number = await opened(store)
     again = await outcome(store, ALERT, incident_id=number, incident={"updated_at": NOW + 1})
-    await store.commit(again, None)
+    await store.commit(again)
 
     assert [one.alert for one in await store.alerts_of(number)] == [ALERT]
 
@@ -253,7 +253,7 @@ async def test_texts_no_database_takes_do_not_keep_an_alert_from_being_stored(st
     made.incident = incident(title=dirty, facts={dirty: [dirty]})
     made.verdicts = [Verdict("find service", dirty, dirty)]
     block = {"type": "section", "text": {"type": "mrkdwn", "text": dirty}}
-    number = await store.commit(made, ("incident:{incident}:root", "#incidents", Message(dirty, (block,))))
+    number = await store.commit(made, [Queued("incident:{incident}:root", "#incidents", Message(dirty, (block,)))])
     assert number is not None
     [kept] = await store.alerts_of(number)
     [row] = await OutboxStore(store._database).latest(1)
@@ -268,7 +268,7 @@ async def test_texts_no_database_takes_do_not_keep_an_alert_from_being_stored(st
 async def test_very_long_texts_are_stored_whole_but_for_reasons(store: AlertStore) -> None:
     long = "x" * 100_000
     made = await outcome(store, replace(ALERT, summary=long), verdicts=[Verdict("decide", "post", long)])
-    number = await store.commit(made, None)
+    number = await store.commit(made)
     assert number is not None
 
     assert (await store.alerts_of(number))[0].alert.summary == long
@@ -279,7 +279,7 @@ async def test_five_thousand_alerts_of_one_delivery_are_stored_and_known(store: 
     alerts = [replace(ALERT, fingerprint=f"f{number}") for number in range(5_000)]
     made = await outcome(store, *alerts)
     started = time.process_time()
-    number = await store.commit(made, None)
+    number = await store.commit(made)
     assert number is not None
 
     assert time.process_time() - started < 2.0
@@ -391,7 +391,7 @@ async def test_a_service_whose_own_alert_is_resolved_draws_nobody_in(store: Aler
     more = await outcome(
         store, replace(ALERT, fingerprint="f2"), service="web", incident_id=number, incident={"updated_at": NOW}
     )
-    await store.commit(more, None)
+    await store.commit(more)
 
     assert await joined(store, ("pay",)) is None
     assert await joined(store, ("web",)) == (number, "same_service")
@@ -462,7 +462,7 @@ async def test_worked_deliveries_and_closed_incidents_go_in_time_and_what_is_ope
 async def test_decisions_of_no_incident_go_in_time_too(store: AlertStore) -> None:
     number = await deliver(store)
     assert number is not None
-    await store.commit(Outcome(number, NOW, "ignored", [Verdict("dedupe", "", "nothing new")]), None)
+    await store.commit(Outcome(number, NOW, "ignored", [Verdict("dedupe", "", "nothing new")]))
     await store.expire(NOW + 1)
 
     assert await store.sources() == {}
@@ -482,7 +482,7 @@ async def test_a_message_goes_with_its_incident_so_that_no_later_one_of_its_numb
     outbox = OutboxStore(database)
     for state, at in (("resolved", NOW), ("open", NOW + 1)):
         found = await outcome(store, replace(ALERT, fingerprint=state), incident=incident(state=state, updated_at=at))
-        await store.commit(found, ("incident:{incident}:root", "#c", MESSAGE))
+        await store.commit(found, [Queued("incident:{incident}:root", "#c", MESSAGE)])
     await store.forward("delivery:7:plain", "#c", MESSAGE, NOW)
     await outbox.sent("delivery:7:plain", 1, "C1", "1.1", NOW)
     kept = [row.key for row in await outbox.latest(10)][1]

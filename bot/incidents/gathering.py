@@ -1,0 +1,95 @@
+"""What an incident's alerts come to: who is concerned, since when, in which state, and the facts its message says. Pure."""
+
+from __future__ import annotations
+
+from bot.enrich.facts import Followed, IncidentFacts, SourceCount
+from bot.incidents.case import Case, key_of
+from bot.incidents.decide import incident_state
+from bot.model import Alert, AlertStatus
+from bot.storage.alert_store import StoredAlert
+
+
+def place(case: Case, alert: Alert) -> tuple[str, str]:
+    """(the service on the map, what the sender called it)"""
+    found = case.found.get(key_of(alert))
+    return (found.service, found.named) if found else ("", "")
+
+
+def members(known: list[StoredAlert], case: Case) -> list[StoredAlert]:
+    """The incident's alerts as they are after this delivery."""
+    incident_id = case.incident.id if case.incident else 0
+    merged = {(stored.alert.source, key_of(stored.alert)): stored for stored in known}
+    for alert in case.changed:
+        merged[alert.source, key_of(alert)] = StoredAlert(alert, incident_id, *place(case, alert))
+    return sorted(
+        merged.values(), key=lambda stored: (stored.alert.starts_at, stored.alert.source, stored.alert.fingerprint)
+    )
+
+
+def onset(case: Case) -> float:
+    """When the first of the incident's alerts began (epoch s)."""
+    return min(stored.alert.starts_at for stored in case.members)
+
+
+def concerned(case: Case) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """The services still alerting (all of them once everything is resolved), and names that are on no map. The first that
+    alerted is first, unless the likely cause alerts itself."""
+    live = [stored for stored in case.members if stored.alert.status is not AlertStatus.RESOLVED] or case.members
+    closest = {found.named: found.closest for found in case.found.values()}
+    known = list(dict.fromkeys(stored.service for stored in live if stored.service))
+    cause = case.cause.service if case.cause is not None else ""
+    known.sort(key=lambda service: service != cause)  # what all the others come from goes first
+    unknown = {stored.named: closest.get(stored.named, ()) for stored in live if not stored.service and stored.named}
+    return known, unknown
+
+
+def gathered(case: Case, outcome: Followed | None) -> IncidentFacts:
+    """Everything the incident's messages say."""
+    alerts = [stored.alert for stored in case.members]
+    state = incident_state([alert.status for alert in alerts])
+    live = [alert for alert in alerts if alert.status is not AlertStatus.RESOLVED] or alerts
+    worst = min(live, key=lambda alert: (_SEVERITIES.get(alert.severity.lower(), 9), alert.starts_at))
+    services, unknown = concerned(case)
+    ends = [alert.ends_at for alert in alerts if alert.ends_at]
+    return IncidentFacts(
+        state=state,
+        title=worst.title,
+        summary=worst.summary,
+        severity=worst.severity,
+        environment=next((alert.environment for alert in live if alert.environment), ""),
+        opened_at=min(alert.starts_at for alert in alerts),
+        updated_at=case.now,
+        resolved_at=(max(ends) if ends else case.now) if state == "resolved" else None,
+        sources=_sources(alerts),
+        services=(*services, *unknown),
+        map=case.map,
+        degraded=case.degraded,
+        link=worst.link,
+        runbook=worst.runbook or (case.map.runbook if case.map else ""),
+        outcome=outcome,
+        evidence=case.evidence,
+    )
+
+
+def _sources(alerts: list[Alert]) -> tuple[SourceCount, ...]:
+    counted = []
+    for source in sorted({alert.source for alert in alerts}):
+        mine = [alert for alert in alerts if alert.source == source]
+        firing = sum(alert.status is not AlertStatus.RESOLVED for alert in mine)
+        newest = mine[-1]
+        counted.append(SourceCount(source, firing, len(mine), newest.number, newest.link))
+    return tuple(counted)
+
+
+_SEVERITIES = {
+    "page": 0,
+    "critical": 0,
+    "p1": 0,
+    "error": 1,
+    "high": 1,
+    "p2": 1,
+    "warning": 2,
+    "p3": 2,
+    "low": 3,
+    "info": 4,
+}

@@ -1,0 +1,68 @@
+"""The open incidents in memory, as correlation needs them. Kept by the only one who writes incidents, the alert worker.
+
+Comes in: each incident as it is stored. Goes out: `OpenIncident`s, the oldest first. What is lost: those beyond the cap, which
+alerts still join by their sender's group or their service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from bot.graph.live import LiveGraph
+from bot.graph.walk import dependencies
+from bot.incidents.correlate import OpenIncident
+from bot.model import AlertStatus
+from bot.storage.alert_store import AlertStore, StoredAlert
+
+MAX_OPEN = 500
+"""Incidents kept in mind, the newest; beyond them a message changes only with its own alerts."""
+_BELOW_HOPS = 2
+_BELOW_LIMIT = 300
+_CALLERS_LOOKED_AT = 10
+
+
+class OpenIncidents:
+    """One per program. `load` before the first use."""
+
+    def __init__(self) -> None:
+        self._known: dict[int, OpenIncident] = {}
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    def all(self) -> list[OpenIncident]:
+        """The incidents that are open, the oldest first."""
+        return [self._known[one] for one in sorted(self._known)]
+
+    async def load(self, store: AlertStore, graph: LiveGraph, ids: Sequence[int]) -> None:
+        """Take up what was open when the program stopped."""
+        for incident_id in ids[:MAX_OPEN]:
+            incident = await store.incident(incident_id)
+            members = await store.alerts_of(incident_id)
+            self.put(incident_id, incident.state, incident.environment, incident.facts, members, graph)
+
+    def put(
+        self,
+        incident_id: int,
+        state: str,
+        environment: str,
+        facts: Mapping[str, Any],
+        members: Sequence[StoredAlert],
+        graph: LiveGraph,
+    ) -> None:
+        """Take in an incident as it is now; one that is over goes."""
+        self._known.pop(incident_id, None)
+        if state == "resolved" or not members:
+            return
+        outcome = facts.get("outcome") or {}
+        live = [one for one in members if one.alert.status is not AlertStatus.RESOLVED]
+        firing = sorted({one.service for one in live if one.service in graph})
+        called = dependencies(graph, firing[:_CALLERS_LOOKED_AT], _BELOW_HOPS, limit=_BELOW_LIMIT).found
+        starts = [one.alert.starts_at for one in members]
+        self._known[incident_id] = OpenIncident(
+            incident_id, environment, min(starts), max(starts), frozenset(firing), frozenset(outcome.get("predicted", ())),
+            {service: p for service, p, _ in outcome.get("causes", ())}, outcome.get("named", ""), frozenset(called),
+        )  # fmt: skip
+        while len(self._known) > MAX_OPEN:
+            del self._known[min(self._known)]
