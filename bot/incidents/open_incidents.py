@@ -17,6 +17,9 @@ from bot.storage.alert_store import AlertStore, StoredAlert
 
 MAX_OPEN = 500
 """Incidents kept in mind, the newest; beyond them a message changes only with its own alerts."""
+MAX_ALERTS = 20_000
+"""Alerts of open incidents in memory; the oldest incidents' are read from the store again."""
+
 _BELOW_HOPS = 2
 _BELOW_LIMIT = 300
 _CALLERS_LOOKED_AT = 10
@@ -27,9 +30,16 @@ class OpenIncidents:
 
     def __init__(self) -> None:
         self._known: dict[int, OpenIncident] = {}
+        self._members: dict[int, Sequence[StoredAlert]] = {}
+        self._alerts = 0
 
     def __len__(self) -> int:
         return len(self._known)
+
+    async def members(self, store: AlertStore, incident_id: int) -> list[StoredAlert]:
+        """All alerts of an incident, oldest first: from memory where they are, since a storm asks for thousands thousands of times."""
+        known = self._members.get(incident_id)
+        return list(known) if known is not None else await store.alerts_of(incident_id)
 
     def all(self) -> list[OpenIncident]:
         """The incidents that are open, the oldest first."""
@@ -53,6 +63,7 @@ class OpenIncidents:
     ) -> None:
         """Take in an incident as it is now; one that is over goes."""
         self._known.pop(incident_id, None)
+        self._alerts -= len(self._members.pop(incident_id, ()))
         if state == "resolved" or not members:
             return
         outcome = facts.get("outcome") or {}
@@ -64,5 +75,9 @@ class OpenIncidents:
             incident_id, environment, min(starts), max(starts), frozenset(firing), frozenset(outcome.get("predicted", ())),
             {service: p for service, p, _ in outcome.get("causes", ())}, outcome.get("named", ""), frozenset(called),
         )  # fmt: skip
+        self._members[incident_id] = tuple(members)
+        self._alerts += len(members)
         while len(self._known) > MAX_OPEN:
             del self._known[min(self._known)]
+        while len(self._members) > MAX_OPEN or self._alerts > MAX_ALERTS:
+            self._alerts -= len(self._members.pop(min(self._members)))

@@ -69,7 +69,7 @@ class Rethinking:
             case.incident = await self._store.incident(incident_id)
         except LookupError:
             return  # over by now, and let go of
-        case.members = await self._store.alerts_of(incident_id)
+        case.members = await self._path.opens.members(self._store, incident_id)
         verdict, error = await run(self._steps(), case)
         metrics.RETHOUGHT.labels("failed" if error is not None else verdict).inc()
         if verdict == "edit":

@@ -30,7 +30,7 @@ from bot.model import Alert, AlertStatus, Delivery, Message
 from bot.storage.alert_store import AlertStore, Queued
 from bot.storage.outbox_store import EVIDENCE_KEY, ROOT_KEY
 
-_NEEDS_LIMIT = 300
+_NEEDS_HOPS, _NEEDS_LIMIT = 3, 300
 THOUGHT_SECONDS = SPAN_SECONDS / 2
 """For how long after its onset the cause of an incident is thought out anew."""
 
@@ -157,7 +157,7 @@ class AlertPath:
             part = case.part(alerts, last)
             part.decided("correlate", *reasons[number])
             part.incident = await self.store.incident(number) if number else None
-            part.members = members(await self.store.alerts_of(number) if number else [], part)
+            part.members = members(await self.opens.members(self.store, number) if number else [], part)
             case.parts.append(part)
         return None
 
@@ -169,7 +169,7 @@ class AlertPath:
         if joined is not None:
             return joined[0].id, joined[1], f"joins incident {joined[0].id}"
         if services:
-            needs = dependencies(self.view.graph, services, limit=_NEEDS_LIMIT).found
+            needs = dependencies(self.view.graph, services, _NEEDS_HOPS, limit=_NEEDS_LIMIT).found
             places = self.view.places.shared(services, case.now)
             alerts = NewAlerts(services, first.environment, min(one.starts_at for one in new), needs, places)
             if (found := explained(alerts, self.opens.all())) is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from bot.web.auth import Gate
 from bot.web.block_html import PreviewMessage, page
 
 _STATIC = Path(__file__).parent / "static"
-_SHOWN = 50
+_SHOWN = 150
 _HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -52,8 +53,12 @@ class Pages:
         """The latest messages as Slack draws them, whether they went to Slack or only here."""
         self._gate.check(request, "read")
         rows = await self._outbox.latest(_SHOWN)
+        replies: dict[str, list[PreviewMessage]] = {}
+        for row in reversed(rows):
+            if row.parent_key is not None:
+                replies.setdefault(row.parent_key, []).append(_preview(row))
         text = page(
-            [_preview(row) for row in reversed(rows) if row.parent_key is None],
+            [_preview(row, replies.get(row.key, ())) for row in reversed(rows) if row.parent_key is None],
             bot_name="topology-bot",
             note=self._note,
         )
@@ -63,12 +68,13 @@ class Pages:
         return web.Response(text=text, content_type="text/html", headers=_HEADERS | {"ETag": tag})
 
 
-def _preview(row: OutboxRow) -> PreviewMessage:
+def _preview(row: OutboxRow, replies: Sequence[PreviewMessage] = ()) -> PreviewMessage:
     return PreviewMessage(
         channel=row.channel,
         ts=row.ts or f"{row.created_at:.6f}",
         text=row.message.text,
         blocks=row.message.blocks,
         edited=row.revision > 1,
+        replies=tuple(replies),
         state={"sent": "sent", "failed": "failed"}.get(row.state, "waiting"),
     )

@@ -96,6 +96,7 @@ async def _alerts(session: aiohttp.ClientSession, services: list[str], log: Path
             annotations={"summary": f"benchmark {number:05d}"},
             fingerprint=f"{number:016x}",
             group=f"g{number}",
+            labels={"env": f"e{number}"},  # each its own incident: the map would explain most of them by another
         )
         sent[f"benchmark {number:05d}"] = time.time()
         pending.append(asyncio.create_task(_post(session, body)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any, cast
 
 import aiohttp
 
@@ -86,7 +87,7 @@ async def test_when_it_is_over_the_thread_says_what_was_predicted_and_asks_for_t
 
     assert closing.startswith("🏁 Resolved ")
     assert closing.endswith("(10 min). Predicted 2, hit 2, missed 0. Was it *ledger*?")
-    buttons = {one["text"]["text"]: one["value"] for one in row.message.blocks[-1]["elements"]}
+    buttons = {one["text"]["text"]: one["value"] for one in cast(Any, row.message.blocks[-1]["elements"])}
     assert buttons["Yes"] == "confirm 1 ledger"
     assert buttons["Something else"] == "confirm 1 none"
 

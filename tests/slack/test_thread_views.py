@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -58,7 +58,7 @@ def test_the_closing_question_asks_for_each_likely_cause() -> None:
     message = said(("over",))
 
     assert message.text.endswith("(20 min). Predicted 3, hit 1, missed 0. Was it *payments-db*?")
-    asked = [(one["text"]["text"], parse(one["value"]).names) for one in message.blocks[-1]["elements"]]
+    asked = [(one["text"]["text"], parse(one["value"]).names) for one in cast(Any, message.blocks[-1]["elements"])]
     assert asked == [
         ("Yes", ("12", "payments-db")), ("It was ledger", ("12", "ledger")), ("It was auth", ("12", "auth")),
         ("Something else", ("12", "none")),
