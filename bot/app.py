@@ -26,6 +26,7 @@ from bot.config import Settings
 from bot.enrich.view import MapView
 from bot.feeds import CatalogFeed, KubernetesFeed, PrometheusFeed
 from bot.history import History
+from bot.incidents.folding import fold
 from bot.incidents.open_incidents import MAX_OPEN
 from bot.incidents.path import AlertWorker
 from bot.incidents.rethinking import Rethinking
@@ -173,7 +174,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         )
         await path.opens.load(alerts, view.graph, await incidents.unresolved(MAX_OPEN))
         again = Rethinking(alerts, incidents, path, settings.rethink_seconds, sender.wake)
-        worker = AlertWorker(alerts, path, again, views.forwarded, sender.wake)
+        worker = AlertWorker(alerts, path, again, views.forwarded, sender.wake, partial(fold, path))
 
         await history.note_properties(time.time())
         feeds = feeds_of(settings, ingest.intake, ipc, network, changes)

@@ -60,6 +60,11 @@ OUTBOX_POSSIBLE_DUPLICATES = Counter(
 OUTBOX_LATENCY = Histogram(
     "topology_bot_outbox_seconds", "From written to accepted by Slack", buckets=_FAST, registry=REGISTRY
 )
+INCIDENTS_FOLDED = Counter(
+    "topology_bot_incidents_folded",
+    "Open incidents that turned out to be another, and were folded into it",
+    registry=REGISTRY,
+)
 OUTBOX_WAITING = Gauge("topology_bot_outbox_waiting", "Messages waiting to be sent", registry=REGISTRY)
 COMMANDS = Counter(
     "topology_bot_slack_commands",

@@ -26,6 +26,8 @@ RADIUS_GRADED = 200
 
 _LISTED = 10
 _RANKED = 5
+_FAILING_READ = 20
+_FOLLOWED = ("radius", "radius_hit", "alerting")
 _OWNERS_LISTED = 4
 _REASONS = 3
 
@@ -102,6 +104,8 @@ class MapFacts:
     radius: tuple[str, ...] = ()
     """All dependents, as far as `RADIUS_GRADED`, those hit first."""
     radius_hit: tuple[str, ...] = ()
+    alerting: tuple[str, ...] = ()
+    """All services of the incident that are on the map; `services` has the first of them."""
 
 
 def cause_facts(found: Verdict) -> CauseFacts:
@@ -146,7 +150,7 @@ def read_map(
     return MapFacts(
         as_of=now,
         services=(
-            *(_failing(view, service, now, onset) for service in known),
+            *(_failing(view, service, now, onset) for service in known[:_FAILING_READ]),
             *(FailingService(name, known=False, closest=closest) for name, closest in unknown.items()),
         ),
         hit=radius.hit[:_LISTED],
@@ -165,6 +169,7 @@ def read_map(
         cause=cause,
         radius=radius.ranked[:RADIUS_GRADED],
         radius_hit=radius.hit[:RADIUS_GRADED],
+        alerting=tuple(known),
     )
 
 
@@ -265,7 +270,7 @@ def followed(before: Mapping[str, Any] | None, now: MapFacts | None) -> Followed
     causes = tuple((service, p, tuple(families)) for service, p, families in known.get("causes", ()))
     named = known.get("named", "")
     if now is not None:
-        alerting = tuple(service.name for service in now.services if service.known)
+        alerting = now.alerting
         roots = so_far["roots"] or alerting
         predicted = so_far["predicted"] if known else now.radius
         if now.cause is not None and now.cause.ranked:
@@ -303,5 +308,8 @@ class IncidentFacts:
     told: Told = field(default_factory=Told)
 
     def stored(self) -> dict[str, Any]:
-        """As JSON-able values."""
-        return asdict(self)
+        """As JSON-able values; without what only `followed` needs, and has taken into the outcome."""
+        found = asdict(self)
+        for name in _FOLLOWED if found["map"] is not None else ():
+            del found["map"][name]
+        return found

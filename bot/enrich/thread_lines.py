@@ -34,6 +34,8 @@ class Joining:
     service: str
     title: str
     why: str
+    folded: bool = False
+    """Not an alert, but an incident about that service that turns out to be this one."""
 
 
 def tell(
@@ -84,7 +86,8 @@ class _State:
 
     def _alerts(self, before: Mapping[str, Any], after: IncidentFacts, joining: Sequence[Joining]) -> None:
         known = set(before.get("services", ()))
-        for one in {one.service: one for one in joining if one.service not in known}.values():
+        self.lines += [("folded", one.service, one.why) for one in joining if one.folded]
+        for one in {one.service: one for one in joining if one.service not in known and not one.folded}.values():
             if self._turn(one.service):
                 self.lines.append(("alert", one.service, one.title, one.why))
         gone = [service for service in before.get("services", ()) if service not in after.services]

@@ -10,7 +10,7 @@ from bot.enrich.facts import CauseFacts, IncidentFacts, MapFacts
 from bot.enrich.thread_evidence import Evidence
 from bot.enrich.thread_lines import Joining
 from bot.model import Alert
-from bot.storage.alert_store import Outcome, Queued, StoredAlert, StoredDelivery, StoredIncident, Verdict
+from bot.storage.alert_records import Outcome, Queued, StoredAlert, StoredDelivery, StoredIncident, Verdict
 
 AlertKey = tuple[str, float]
 """(fingerprint, starts_at): what makes an alert the same one."""
@@ -48,12 +48,16 @@ class Case:
     map: MapFacts | None = None
     degraded: str = ""
     facts: IncidentFacts | None = None
+    stored: Mapping[str, Any] = field(default_factory=dict)
+    """The facts as JSON-able values."""
     evidence: Evidence | None = None
     messages: list[Queued] = field(default_factory=list)
     news: bool = False
     """Whether there is anything new to store of the incident."""
     joined_by: tuple[str, str] = ("", "")
     """The rule by which new alerts belong to their incident, and the reason."""
+    folds: list[Joining] = field(default_factory=list)
+    """Other incidents that turn out to be this one."""
     parts: list[Case] = field(default_factory=list)
     """A case for each incident that a delivery concerns."""
     notes: list[tuple[AlertKey, Verdict]] = field(default_factory=list)
@@ -63,6 +67,16 @@ class Case:
     def before(self) -> Mapping[str, Any] | None:
         """What the incident's messages were last written from."""
         return self.incident.facts if self.incident is not None else None
+
+    @property
+    def spread(self) -> bool:
+        """Whether the incident concerns other services, or comes from elsewhere, than was said before."""
+        before, after = self.before or {}, self.facts
+        if after is None:
+            return False
+        cause = after.map.cause.service if after.map is not None and after.map.cause is not None else ""
+        was = ((before.get("map") or {}).get("cause") or {}).get("service", "")
+        return cause != was or set(before.get("services", ())) != set(after.services)
 
     def decided(self, step: str, verdict: str, reason: str) -> None:
         """Note a decision with its named reason; stored with everything else."""
@@ -86,9 +100,10 @@ class Case:
         """The alerts that join an incident which was open already."""
         new = [alert for alert in self.changed if key_of(alert) not in self.known]
         found = [(alert, self.found.get(key_of(alert))) for alert in new]
-        return [
+        alerts = [
             Joining(each.service or each.named if each else "", alert.title, self.joined_by[1]) for alert, each in found
         ]
+        return [*self.folds, *alerts]
 
 
 def key_of(alert: Alert) -> AlertKey:

@@ -21,17 +21,20 @@ _SUSPECTED_FROM = 0.1
 @dataclass(frozen=True, slots=True)
 class OpenIncident:
     """What correlation needs of an incident. `firing`: services with an alert in it. `predicted`: dependents its first message
-    counted. `suspects`: likely causes with p from 0 to 1, `named` the one in the headline. `below`: what the firing ones call."""
+    counted. `suspects`: likely causes with p from 0 to 1, `named` the one in the headline. `below`: what the firing ones call.
+    `root`: the service that alerted first, `needs` what it calls, directly or not."""
 
     id: int
     environment: str
     opened_at: float
     last_alert_at: float
+    root: str = ""
     firing: frozenset[str] = frozenset()
     predicted: frozenset[str] = frozenset()
     suspects: Mapping[str, float] | None = None
     named: str = ""
     below: frozenset[str] = frozenset()
+    needs: frozenset[str] = frozenset()
 
 
 class Joined(NamedTuple):
@@ -39,6 +42,14 @@ class Joined(NamedTuple):
 
     incident: int
     verdict: str
+    reason: str
+
+
+class Same(NamedTuple):
+    """Two incidents that are one, and why."""
+
+    older: int
+    younger: int
     reason: str
 
 
@@ -69,6 +80,19 @@ def explained(new: NewAlerts, incidents: Iterable[OpenIncident]) -> Joined | Non
                 found.append((rank, one.id, Joined(one.id, verdict, reason)))
                 break
     return min(found)[2] if found else None
+
+
+def same(one: OpenIncident, other: OpenIncident) -> Same | None:
+    """Whether two open incidents turn out to be one: what alerted first in one is explained by the other. That both began
+    together is not enough."""
+    older, younger = (one, other) if one.id < other.id else (other, one)
+    for inner, outer in ((younger, older), (older, younger)):
+        if not inner.root:
+            continue
+        found = explained(NewAlerts((inner.root,), inner.environment, inner.opened_at, inner.needs), [outer])
+        if found is not None and found.verdict != "dependency":
+            return Same(older.id, younger.id, found.reason)
+    return None
 
 
 def _together(new: NewAlerts, one: OpenIncident) -> bool:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from bot.enrich.facts import IncidentFacts
 from bot.model import Alert, AlertStatus
-from bot.storage.alert_store import StoredAlert
+from bot.storage.alert_records import StoredAlert
 
 
 def alert_change(known: StoredAlert | None, alert: Alert) -> str:
@@ -39,13 +38,13 @@ def incident_state(statuses: Sequence[AlertStatus]) -> str:
     return "acknowledged" if AlertStatus.ACKNOWLEDGED in live else "open"
 
 
-def message_action(before: Mapping[str, Any] | None, after: IncidentFacts) -> tuple[str, str]:
-    """`post`, `edit` or `leave`, with the reason. `before` is what the message was last written from."""
+def message_action(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> tuple[str, str]:
+    """`post`, `edit` or `leave`, with the reason. `before` is what the message was last written from, as it was stored; `now` what
+    it would be written from."""
     if not before:
         return "post", "first alert of a new incident"
-    now = after.stored()
     for name, reason in (
-        ("state", f"the incident is {after.state}"),
+        ("state", f"the incident is {now['state']}"),
         ("services", "another service is concerned"),
         ("sources", "the number of alerts changed"),
         ("severity", "the severity changed"),

@@ -6,7 +6,7 @@ from bot.enrich.facts import Followed, IncidentFacts, SourceCount
 from bot.incidents.case import Case, key_of
 from bot.incidents.decide import incident_state
 from bot.model import Alert, AlertStatus
-from bot.storage.alert_store import StoredAlert
+from bot.storage.alert_records import StoredAlert
 
 
 def place(case: Case, alert: Alert) -> tuple[str, str]:

@@ -11,17 +11,20 @@ from typing import Any
 
 from bot.graph.live import LiveGraph
 from bot.graph.walk import dependencies
-from bot.incidents.correlate import OpenIncident
+from bot.incidents.correlate import OpenIncident, Same, same
 from bot.model import AlertStatus
-from bot.storage.alert_store import AlertStore, StoredAlert
+from bot.storage.alert_records import StoredAlert
+from bot.storage.alert_store import AlertStore
 
 MAX_OPEN = 500
 """Incidents kept in mind, the newest; beyond them a message changes only with its own alerts."""
 MAX_ALERTS = 20_000
 """Alerts of open incidents in memory; the oldest incidents' are read from the store again."""
 
+NEEDS_HOPS, NEEDS_LIMIT = 3, 300
+"""How far down a service's own dependencies explain its trouble."""
+
 _BELOW_HOPS = 2
-_BELOW_LIMIT = 300
 _CALLERS_LOOKED_AT = 10
 
 
@@ -40,6 +43,18 @@ class OpenIncidents:
         """All alerts of an incident, oldest first: from memory where they are, since a storm asks for thousands thousands of times."""
         known = self._members.get(incident_id)
         return list(known) if known is not None else await store.alerts_of(incident_id)
+
+    def same_as(self, incident_id: int) -> Same | None:
+        """Whether an open incident turns out to be one with another; see `correlate.same`."""
+        mine = self._known.get(incident_id)
+        others = (one for one in self.all() if one.id != incident_id) if mine is not None else ()
+        found = (same(mine, other) for other in others if mine is not None)
+        return next((one for one in found if one is not None), None)
+
+    def drop(self, incident_id: int) -> None:
+        """Forget an incident that is over."""
+        self._known.pop(incident_id, None)
+        self._alerts -= len(self._members.pop(incident_id, ()))
 
     def all(self) -> list[OpenIncident]:
         """The incidents that are open, the oldest first."""
@@ -62,18 +77,20 @@ class OpenIncidents:
         graph: LiveGraph,
     ) -> None:
         """Take in an incident as it is now; one that is over goes."""
-        self._known.pop(incident_id, None)
-        self._alerts -= len(self._members.pop(incident_id, ()))
+        self.drop(incident_id)
         if state == "resolved" or not members:
             return
         outcome = facts.get("outcome") or {}
         live = [one for one in members if one.alert.status is not AlertStatus.RESOLVED]
         firing = sorted({one.service for one in live if one.service in graph})
-        called = dependencies(graph, firing[:_CALLERS_LOOKED_AT], _BELOW_HOPS, limit=_BELOW_LIMIT).found
+        called = dependencies(graph, firing[:_CALLERS_LOOKED_AT], _BELOW_HOPS, limit=NEEDS_LIMIT).found
+        root = next((one.service for one in live if one.service in graph), "")
+        needs = dependencies(graph, [root], NEEDS_HOPS, limit=NEEDS_LIMIT).found if root else ()
         starts = [one.alert.starts_at for one in members]
         self._known[incident_id] = OpenIncident(
-            incident_id, environment, min(starts), max(starts), frozenset(firing), frozenset(outcome.get("predicted", ())),
+            incident_id, environment, min(starts), max(starts), root, frozenset(firing), frozenset(outcome.get("predicted", ())),
             {service: p for service, p, _ in outcome.get("causes", ())}, outcome.get("named", ""), frozenset(called),
+            frozenset(needs),
         )  # fmt: skip
         self._members[incident_id] = tuple(members)
         self._alerts += len(members)

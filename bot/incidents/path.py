@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from typing import Protocol
 
@@ -15,7 +15,8 @@ from bot import metrics
 from bot.incidents.case import Case
 from bot.incidents.steps import AlertPath, Step
 from bot.model import Alert, Message
-from bot.storage.alert_store import MAX_ATTEMPTS, AlertStore, Outcome, StoredDelivery
+from bot.storage.alert_records import Outcome, StoredDelivery
+from bot.storage.alert_store import MAX_ATTEMPTS, AlertStore
 
 Forwarder = Callable[[Sequence[Alert], str], Message]
 """Alerts that could not be worked, and why -> a plain message."""
@@ -62,6 +63,14 @@ class Again(Protocol):
         ...
 
 
+Fold = Callable[[int, float], Awaitable[bool]]
+"""An incident that has changed -> whether others were folded into it, or it into one (see `bot.incidents.folding`)."""
+
+
+async def _fold_nothing(incident_id: int, now: float) -> bool:
+    return False
+
+
 class AlertWorker:
     """The loop that works stored deliveries, oldest first. One at a time: alerts of one group must not overtake each other.
 
@@ -75,8 +84,10 @@ class AlertWorker:
         again: Again,
         forward: Forwarder,
         wrote: Callable[[], None],
+        fold: Fold = _fold_nothing,
     ) -> None:
         self._store = store
+        self._fold = fold
         self._arriving, self._steps = path.arriving(), path.steps()
         self._channel = path.channel
         self._again = again
@@ -134,17 +145,20 @@ class AlertWorker:
         for part in case.parts:
             if error is None:
                 verdict, error = await run(self._steps, part)
-                self._worked(part, now)
+                await self._worked(part, now)
         if error is not None:
             await self._failed(delivery, case, verdict)
             return
         metrics.DELIVERIES.labels(delivery.source, "worked").inc()
         log.info("delivery worked", source=delivery.source, delivery=delivery.id, verdict=verdict)
 
-    def _worked(self, part: Case, now: float) -> None:
-        if part.thought and part.incident_id is not None:
+    async def _worked(self, part: Case, now: float) -> None:
+        if part.incident_id is None:
+            return
+        if part.thought:
             self._again.thought(part.incident_id, now)
-        if part.messages and part.incident_id is not None:
+        folded = part.spread and await self._fold(part.incident_id, now)
+        if part.messages or folded:
             self._wrote()
 
     async def _failed(self, delivery: StoredDelivery, case: Case, why: str) -> None:

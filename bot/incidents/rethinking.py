@@ -13,10 +13,12 @@ import structlog
 
 from bot import metrics
 from bot.incidents.case import Case
+from bot.incidents.folding import fold
 from bot.incidents.open_incidents import MAX_OPEN
 from bot.incidents.path import run
 from bot.incidents.steps import AlertPath, Step
-from bot.storage.alert_store import AlertStore, Outcome
+from bot.storage.alert_records import Outcome
+from bot.storage.alert_store import AlertStore
 from bot.storage.incident_reader import IncidentReader
 
 _REST = 3.0
@@ -72,7 +74,8 @@ class Rethinking:
         case.members = await self._path.opens.members(self._store, incident_id)
         verdict, error = await run(self._steps(), case)
         metrics.RETHOUGHT.labels("failed" if error is not None else verdict).inc()
-        if verdict == "edit":
+        folded = case.spread and error is None and await fold(self._path, incident_id, now)
+        if verdict == "edit" or folded:
             log.info("incident thought about again", incident=incident_id)
             self._wrote()
 

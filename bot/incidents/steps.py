@@ -25,12 +25,12 @@ from bot.incidents.correlate import NewAlerts, explained
 from bot.incidents.decide import alert_change, message_action
 from bot.incidents.finding import find_service
 from bot.incidents.gathering import concerned, gathered, members, onset, place
-from bot.incidents.open_incidents import OpenIncidents
+from bot.incidents.open_incidents import NEEDS_HOPS, NEEDS_LIMIT, OpenIncidents
 from bot.model import Alert, AlertStatus, Delivery, Message
-from bot.storage.alert_store import AlertStore, Queued
+from bot.storage.alert_records import Queued
+from bot.storage.alert_store import AlertStore
 from bot.storage.outbox_store import EVIDENCE_KEY, ROOT_KEY
 
-_NEEDS_HOPS, _NEEDS_LIMIT = 3, 300
 THOUGHT_SECONDS = SPAN_SECONDS / 2
 """For how long after its onset the cause of an incident is thought out anew."""
 
@@ -50,6 +50,10 @@ class Words(Protocol):
 
     def evidence(self, evidence: Evidence, facts: IncidentFacts) -> Message:
         """The first post of its thread."""
+        ...
+
+    def folded(self, services: Sequence[str], title: str, into: int, about: str, why: str) -> Message:
+        """What is left of the root message of an incident that turned out to be another, the one numbered `into`."""
         ...
 
     def thread(self, lines: Sequence[Line], facts: IncidentFacts, incident: int) -> Message:
@@ -169,7 +173,7 @@ class AlertPath:
         if joined is not None:
             return joined[0].id, joined[1], f"joins incident {joined[0].id}"
         if services:
-            needs = dependencies(self.view.graph, services, _NEEDS_HOPS, limit=_NEEDS_LIMIT).found
+            needs = dependencies(self.view.graph, services, NEEDS_HOPS, limit=NEEDS_LIMIT).found
             places = self.view.places.shared(services, case.now)
             alerts = NewAlerts(services, first.environment, min(one.starts_at for one in new), needs, places)
             if (found := explained(alerts, self.opens.all())) is not None:
@@ -224,7 +228,8 @@ class AlertPath:
         facts = gathered(case, followed(before, case.map))
         told, lines = tell(before, facts, case.joining() if before else (), case.now)
         case.facts = facts = replace(facts, told=told)
-        action, reason = message_action(before, facts)
+        case.stored = facts.stored()
+        action, reason = message_action(before, case.stored)
         case.decided("decide", action, reason)
         if action != "leave":
             case.messages.append(Queued(ROOT_KEY, self.channel, self.words.incident(facts)))
@@ -250,7 +255,7 @@ class AlertPath:
         outcome.alerts = [(alert, *place(case, alert)) for alert in case.changed]
         outcome.incident = {
             "state": facts.state, "environment": facts.environment, "title": facts.title[:300], "opened_at": facts.opened_at,
-            "updated_at": case.now, "resolved_at": facts.resolved_at, "facts": facts.stored(),
+            "updated_at": case.now, "resolved_at": facts.resolved_at, "facts": case.stored,
         }  # fmt: skip
         if case.incident is None:
             outcome.incident |= {"group_key": case.changed[0].group_key, "created_at": case.now}
@@ -259,7 +264,7 @@ class AlertPath:
         incident_id = case.incident_id = await self.store.commit(outcome, case.messages)
         if incident_id is not None:
             self.opens.put(
-                incident_id, facts.state, facts.environment, outcome.incident["facts"], case.members, self.view.graph
+                incident_id, facts.state, facts.environment, case.stored, case.members, self.view.graph
             )
             self.tell(incident_id, facts.state, facts.title)
         _note_firing(self.view.firing, case)

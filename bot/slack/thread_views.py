@@ -38,6 +38,15 @@ class IncidentWords:
         """The first post of the thread."""
         return evidence_post(evidence, facts)
 
+    def folded(self, services: Sequence[str], title: str, into: int, about: str, why: str) -> Message:
+        """What is left of the message of an incident that turned out to be another."""
+        who = _names(services) if services else f"*{escape(truncate(title, _TEXT_LENGTH))}*"
+        lines = [
+            f"🔗 {who}: part of incident {into}, _{escape(truncate(about, _TEXT_LENGTH))}_",
+            escape(truncate(why, _TEXT_LENGTH)),
+        ]
+        return fit(Message("\n".join(lines), (section(lines[0]), views.context(lines[1]))))
+
     def thread(self, lines: Sequence[Line], facts: IncidentFacts, incident: int) -> Message:
         """What has happened since the last post."""
         return news(lines, facts, incident)
@@ -154,6 +163,9 @@ _WORDS: Mapping[str, Callable[..., Any]] = {
     "no cause": _no_cause,
     "recovered": _recovered,
     "over": _over,
+    "folded": lambda facts, service, why: (
+        f"🔗 The incident about *{escape(service)}* is part of this one: {escape(why)}"
+    ),
     "change": lambda facts, line: f"🛠 {escape(truncate(line, _TEXT_LENGTH))}",
     "again": lambda facts: "🔴 Fires again",
     "acknowledged": lambda facts: "👀 Acknowledged",

@@ -7,8 +7,7 @@ follows from it in one transaction; a process killed in between works it again a
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 from sqlalchemy import CursorResult, Table, and_, delete, func, insert, literal, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
@@ -16,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.model import Alert, AlertStatus, Message
 from bot.storage import grade_store, outbox_store
+from bot.storage.alert_records import Outcome, Queued, StoredAlert, StoredDelivery, StoredIncident, Verdict
 from bot.storage.database import Database
 from bot.storage.tables import AlertRow, DecisionRow, DeliveryRow, IncidentRow
 
@@ -29,79 +29,6 @@ _ALERT_KEPT = frozenset(("id", "incident_id", *_ALERT_IDENTITY))  # an alert sta
 
 MAX_ATTEMPTS = 5
 """A delivery that fails this often is set aside as `failed`, with the reason, instead of blocking those behind it."""
-
-
-@dataclass(frozen=True, slots=True)
-class StoredDelivery:
-    """One webhook body as it was received."""
-
-    id: int
-    source: str
-    received_at: float
-    headers: Mapping[str, str]
-    body: bytes
-    attempts: int
-
-
-@dataclass(frozen=True, slots=True)
-class StoredAlert:
-    """An alert with what the bot made of it: the incident it belongs to and the service it is about ('' if unknown)."""
-
-    alert: Alert
-    incident_id: int
-    service: str
-    named: str
-
-
-@dataclass(frozen=True, slots=True)
-class StoredIncident:
-    """One conversation. `facts` is what the root message was last written from."""
-
-    id: int
-    state: str
-    group_key: str
-    environment: str
-    title: str
-    opened_at: float
-    created_at: float
-    updated_at: float
-    resolved_at: float | None
-    facts: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """One decision with its named reason."""
-
-    step: str
-    verdict: str
-    reason: str
-
-
-class Queued(NamedTuple):
-    """What one message should say: its key (`{incident}` is filled in), channel, content, and the key of the message under
-    which it stands; "" for none."""
-
-    key: str
-    channel: str
-    content: Message
-    parent: str = ""
-
-
-@dataclass(slots=True)
-class Outcome:
-    """Everything that follows from one delivery, if it is from one, to be stored at once. `incident_id` None with `alerts`
-    opens a new one."""
-
-    delivery_id: int | None
-    at: float
-    verdict: str
-    verdicts: list[Verdict] = field(default_factory=list)
-    incident_id: int | None = None
-    incident: dict[str, Any] = field(default_factory=dict)
-    alerts: list[tuple[Alert, str, str]] = field(default_factory=list)
-    grade: dict[str, Any] | None = None
-    """What was said and what became of it, once the incident is over (see `bot.storage.grade_store`)."""
 
 
 class AlertStore:
@@ -271,6 +198,10 @@ class AlertStore:
             elif incident_id is not None and outcome.incident:
                 changed = update(_incidents).where(_incidents.c.id == incident_id).values(**outcome.incident)
                 await connection.execute(changed)
+            for folded, values in outcome.folded:
+                moved = update(_alerts).where(_alerts.c.incident_id == folded)
+                await connection.execute(moved.values(incident_id=incident_id))
+                await connection.execute(update(_incidents).where(_incidents.c.id == folded).values(**values))
             if outcome.alerts:
                 alerts = [_alert_row(*one, incident_id, outcome.at) for one in outcome.alerts]
                 await connection.execute(self._put_alerts, alerts)

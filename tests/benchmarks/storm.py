@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import random
+import re
 import subprocess
 import sys
 import tempfile
@@ -122,7 +123,11 @@ async def _count(session: aiohttp.ClientSession, log: Path) -> None:
     inside = 0
     for one in incidents:
         inside += len((await (await session.get(f"/api/v1/incidents/{one['id']}")).json())["alerts"])
-    print(f"{len(incidents)} incidents; {inside} alerts are in one")
+    left = sum(one["state"] != "resolved" for one in incidents)
+    print(f"{len(incidents)} incidents, folded together into {left}; {inside} alerts are in one")
+    text = await (await session.get("/metrics")).text()
+    spent = re.findall(r'topology_bot_alert_step_seconds_sum\{step="([^"]+)"\} (\S+)', text)
+    print("seconds in steps: " + ", ".join(f"{step} {float(seconds):.1f}" for step, seconds in spent))
     said = Counter(call["what"] for call in map(json.loads, log.read_text().splitlines()))
     print("Slack took: " + ", ".join(f"{count} × {what}" for what, count in said.most_common()))
 

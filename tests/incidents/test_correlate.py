@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from bot.incidents.correlate import WINDOW_SECONDS, NewAlerts, OpenIncident, explained
+from bot.incidents.correlate import WINDOW_SECONDS, NewAlerts, OpenIncident, explained, same
 
 NOW = 1_700_000_000.0
 PAYMENTS = OpenIncident(
@@ -71,3 +72,25 @@ def test_services_of_a_place_that_is_the_cause_join() -> None:
 
     assert found is not None
     assert found.verdict == "shares_cause"
+
+
+def opened(number: int, root: str, **more: Any) -> OpenIncident:
+    return OpenIncident(number, "prod", NOW - 60, NOW - 60, root=root, firing=frozenset({root}), **more)
+
+
+def test_two_incidents_are_one_where_what_alerted_first_in_one_is_explained_by_the_other() -> None:
+    checkout = opened(4, "checkout", needs=frozenset({"payments", "payments-db"}))
+    cause = opened(9, "payments-db")
+
+    assert (
+        same(checkout, cause)
+        == same(cause, checkout)
+        == (4, 9, "checkout needs payments-db, which fails in incident 9")
+    )
+
+
+def test_two_incidents_that_only_began_together_stay_two() -> None:
+    one = opened(4, "checkout", below=frozenset({"search"}))
+    assert same(one, opened(9, "search")) is None
+    assert same(one, opened(9, "")) is None
+    assert same(replace(one, needs=frozenset({"db"})), replace(opened(9, "db"), environment="staging")) is None

@@ -12,7 +12,7 @@ import pytest
 from bot.enrich.facts import FailingService, IncidentFacts, MapFacts, SourceCount
 from bot.incidents.decide import alert_change, incident_state, message_action
 from bot.model import Alert, AlertStatus
-from bot.storage.alert_store import StoredAlert
+from bot.storage.alert_records import StoredAlert
 
 FIRING, ACKNOWLEDGED, RESOLVED = AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED, AlertStatus.RESOLVED
 NOW = 1_700_000_070.0
@@ -125,14 +125,14 @@ def test_an_incident_is_resolved_when_every_alert_is_and_taken_when_somebody_too
 
 @pytest.mark.parametrize("before", [None, {}])
 def test_a_new_incident_is_posted(before: dict[str, Any] | None) -> None:
-    assert message_action(before, FACTS) == ("post", "first alert of a new incident")
+    assert message_action(before, FACTS.stored()) == ("post", "first alert of a new incident")
 
 
 def test_what_is_as_it_was_is_left_although_time_went_on() -> None:
     later = replace(FACTS, updated_at=NOW + 60, map=replace(MAP, as_of=NOW + 60, layers={"trace": 9.0}))
 
-    assert message_action(known(FACTS), later) == ("leave", "nothing a reader would miss changed")
-    assert message_action(FACTS.stored(), later)[0] == "leave"
+    assert message_action(known(FACTS), later.stored()) == ("leave", "nothing a reader would miss changed")
+    assert message_action(FACTS.stored(), later.stored())[0] == "leave"
 
 
 @pytest.mark.parametrize(
@@ -153,27 +153,27 @@ def test_what_is_as_it_was_is_left_although_time_went_on() -> None:
     ],
 )
 def test_what_a_reader_would_miss_is_edited_in_with_its_reason(changed: dict[str, Any], reason: str) -> None:
-    assert message_action(known(FACTS), replace(FACTS, **changed)) == ("edit", reason)
+    assert message_action(known(FACTS), replace(FACTS, **changed).stored()) == ("edit", reason)
 
 
 def test_the_order_of_those_hit_is_no_reason_to_edit() -> None:
     turned = replace(FACTS, map=replace(MAP, hit=("cart", "web")))
 
-    assert message_action(known(FACTS), turned)[0] == "leave"
+    assert message_action(known(FACTS), turned.stored())[0] == "leave"
 
 
 def test_a_map_that_can_be_read_again_is_edited_in() -> None:
     plain = replace(FACTS, map=None, degraded="the map could not be read")
 
-    assert message_action(known(plain), FACTS) == ("edit", "who is hit changed")
-    assert message_action(known(plain), plain)[0] == "leave"
+    assert message_action(known(plain), FACTS.stored()) == ("edit", "who is hit changed")
+    assert message_action(known(plain), plain.stored())[0] == "leave"
 
 
 def test_of_several_reasons_the_weightiest_is_given() -> None:
     worse = replace(FACTS, state="resolved", severity="warning", map=replace(MAP, hit_count=0, hit=()))
 
-    assert message_action(known(FACTS), worse) == ("edit", "the incident is resolved")
+    assert message_action(known(FACTS), worse.stored()) == ("edit", "the incident is resolved")
 
 
 def test_facts_an_older_version_stored_do_not_stop_the_path() -> None:
-    assert message_action({"state": "open"}, FACTS) == ("edit", "another service is concerned")
+    assert message_action({"state": "open"}, FACTS.stored()) == ("edit", "another service is concerned")

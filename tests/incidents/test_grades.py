@@ -102,7 +102,7 @@ async def test_what_a_person_said_stays_when_the_incident_is_over_once_more_and_
 def facts(*alerting: str, radius: tuple[str, ...] = (), hit: tuple[str, ...] = (), cause: str = "") -> MapFacts:
     services = tuple(FailingService(one, known=True) for one in alerting)
     found = CauseFacts(cause, 0.8, ranked=((cause, 0.8, ("effect",)),)) if cause else None
-    return MapFacts(0.0, services, radius=radius, radius_hit=hit, cause=found, layers={"ipc": 1.0})
+    return MapFacts(0.0, services, radius=radius, radius_hit=hit, alerting=alerting, cause=found, layers={"ipc": 1.0})
 
 
 def test_what_was_predicted_first_is_held_against_all_that_happened_since() -> None:

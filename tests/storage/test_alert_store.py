@@ -12,7 +12,8 @@ import pytest
 from sqlalchemy.exc import SQLAlchemyError
 
 from bot.model import Alert, AlertStatus, Message
-from bot.storage.alert_store import MAX_ATTEMPTS, AlertStore, Outcome, Queued, StoredDelivery, Verdict
+from bot.storage.alert_records import Outcome, Queued, StoredDelivery, Verdict
+from bot.storage.alert_store import MAX_ATTEMPTS, AlertStore
 from bot.storage.database import Database
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.outbox_store import OutboxStore
