@@ -8,7 +8,7 @@ TESTS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench outages truth clean debian
+.PHONY: help demo test check format bench outages kills truth clean debian
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ bench: $(VENV)/.installed-dev ## Measure speed and memory; print the figures bes
 
 outages: $(VENV)/.installed-dev ## Break made-up companies and see how often the likely cause is the true one (SEED=1)
 	$(BIN)/python -m tests.outages --first-seed $(or $(SEED),1)
+
+kills: $(VENV)/.installed-dev ## Kill the bot again and again while incidents come and go (KILLS=200)
+	KILLS=$(or $(KILLS),200) $(BIN)/pytest -q tests/integration/test_killed_incidents.py
 
 truth: $(VENV)/.installed-dev ## Hold the map against a made-up company's truth (SEED=1)
 	$(BIN)/python -m tests.truth --seed $(or $(SEED),1)

@@ -142,7 +142,8 @@ async def _stay(sender: Sender, since: float) -> None:
 
 
 async def _posted(bot: app.Running) -> str:
-    return next((row.message.text for row in await bot.outbox.latest(1) if row.state == "sent"), "")
+    rows = await bot.outbox.latest(5)
+    return next((row.message.text for row in rows if row.parent_key is None and row.state == "sent"), "")
 
 
 async def _at_rest(session: aiohttp.ClientSession) -> bool:

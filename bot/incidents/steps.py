@@ -263,9 +263,7 @@ class AlertPath:
             outcome.grade = asdict(facts.outcome)
         incident_id = case.incident_id = await self.store.commit(outcome, case.messages)
         if incident_id is not None:
-            self.opens.put(
-                incident_id, facts.state, facts.environment, case.stored, case.members, self.view.graph
-            )
+            self.opens.put(incident_id, facts.state, facts.environment, case.stored, case.members, self.view.graph)
             self.tell(incident_id, facts.state, facts.title)
         _note_firing(self.view.firing, case)
         return outcome.verdict

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("trace_ingest", "flow_ingest", "alert_path", "three_layers", "history", "causes")
+BENCHMARKS = ("trace_ingest", "flow_ingest", "alert_path", "three_layers", "history", "causes", "storm")
 
 
 def main() -> int:
