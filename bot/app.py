@@ -38,6 +38,8 @@ from bot.layers.trace import TraceLayer
 from bot.loops import Loops
 from bot.names import Background
 from bot.offline import build_view, catalog_sources
+from bot.pager import pager
+from bot.sinks import Sink
 from bot.slack import views
 from bot.slack.bolt import SlackDoor, closed_door
 from bot.slack.client import SlackSink, publish_home, socket_address, web_client
@@ -45,7 +47,6 @@ from bot.slack.console import ConsoleSink
 from bot.slack.desk import Desk
 from bot.slack.home import Home
 from bot.slack.pace import Pace
-from bot.slack.ports import Sink
 from bot.slack.send import OutboxWorker, Policy
 from bot.slack.socket import SocketMode
 from bot.slack.thread_views import IncidentWords
@@ -162,6 +163,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             view, HistoryStore(database), settings.edge_retention_seconds, Background(settings.hidden_services),
             changes.store, incidents.fired,
         )  # fmt: skip
+        hands = await pager(stack, settings, database, changes)
         path = AlertPath(
             alerts,
             view,
@@ -171,10 +173,13 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             ingest.feed.incident,
             lambda: worker.hurried,
             history.at,
+            hands.notes,
+            hands.look_closer,
         )
         await path.opens.load(alerts, view.graph, await incidents.unresolved(MAX_OPEN))
-        again = Rethinking(alerts, incidents, path, settings.rethink_seconds, sender.wake)
-        worker = AlertWorker(alerts, path, again, views.forwarded, sender.wake, partial(fold, path))
+        wake = hands.waking(sender.wake)
+        again = Rethinking(alerts, incidents, path, settings.rethink_seconds, wake)
+        worker = AlertWorker(alerts, path, again, views.forwarded, wake, partial(fold, path))
 
         await history.note_properties(time.time())
         feeds = feeds_of(settings, ingest.intake, ipc, network, changes)
@@ -202,7 +207,11 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             config.strays(),
             time.time(),
             ingest.drops,
-            {name: feed.state for name, feed in feeds.items()} | ({"catalog": catalog.state} if catalogued else {}),
+            {
+                **hands.states,
+                **{name: feed.state for name, feed in feeds.items()},
+                **({"catalog": catalog.state} if catalogued else {}),
+            },
             config.change_sources(settings),
         )
         status = Status(parts, gate)
@@ -233,6 +242,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         stack.push_async_callback(lambda: changes.follow(ingest.releases, time.time()))
         stack.push_async_callback(loops.stop)
         stack.callback(sources.close)  # before the loops are waited for: one of them may be waiting for a host
+        stack.push_async_callback(hands.drain, SHUTDOWN_SECONDS / 2)
         stack.push_async_callback(sender.drain, SHUTDOWN_SECONDS)
         loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
         loops.every("write", 1.0, lambda: ingest.write(time.time()))
@@ -253,6 +263,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
                 loops.keep(name, feed.run)
         loops.keep("alerts", worker.run)
         loops.keep("outbox", sender.run)
+        hands.start(loops)
 
         url = await listen(stack, application, settings)
         log.info("listening", url=url)

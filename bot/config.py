@@ -14,14 +14,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from bot.catalog.fetch import require_web_address
-from bot.catalog.pagerduty_api import DEFAULT_URL as PAGERDUTY_API_URL
 from bot.catalog.setting_types import LinkTemplates, Paths
 from bot.enrich.causes.setting_type import MetricRules
 from bot.errors import ConfigError
 from bot.names import BACKGROUND
+from bot.pagerduty.setting_types import PagerSettings
 from bot.setting_types import ApiTokens, Names, Secret, Secrets
 from bot.telemetry.flow_records import VPC_DEFAULT_FIELDS
 
@@ -41,12 +41,13 @@ _KNOWN_NAMES = {
     "pagerduty_secrets": ("PAGERDUTY_WEBHOOK_SECRETS",),
     "pagerduty_api_token": ("PAGERDUTY_API_TOKEN",),
     "pagerduty_api_url": ("PAGERDUTY_API_URL",),
+    "pagerduty_from": ("PAGERDUTY_FROM",),
 }
 _CONFIG_VARIABLE = "TOPOLOGY_BOT_CONFIG"
 _CLIENT_VARIABLES = ("TOPOLOGY_BOT_URL", "TOPOLOGY_BOT_TOKEN")
 
 
-class Settings(BaseModel):
+class Settings(PagerSettings):
     """Every setting. The field's description is the text of its row in the README's table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True,
@@ -66,13 +67,6 @@ class Settings(BaseModel):
         None, description="a Backstage backend (what comes before `/api/catalog`) to read its catalogue from"
     )
     backstage_token: Secret | None = Field(None, description="bearer token for it")
-    pagerduty_api_token: Secret | None = Field(
-        None,
-        description="PagerDuty REST API key, to read services, teams and who is on call; also `PAGERDUTY_API_TOKEN`",
-    )
-    pagerduty_api_url: Secret = Field(
-        SecretStr(PAGERDUTY_API_URL), description="where PagerDuty's REST API is; also `PAGERDUTY_API_URL`"
-    )
     links: LinkTemplates = Field(
         (),
         description="comma-separated `name=address` of every service's logs, traces or metrics; `{service}`, `{from}` … are filled in",
@@ -206,8 +200,8 @@ class Settings(BaseModel):
             )
         if not self.slack_api_url.startswith(("http://", "https://")):
             raise ValueError("slack_api_url: want an http(s) URL")
-        for name, url in (("backstage_url", self.backstage_url), ("pagerduty_api_url", self.pagerduty_api_url)):
-            if url is not None:
+        for name in ("backstage_url", "pagerduty_api_url", "alertmanager_url"):
+            if (url := getattr(self, name)) is not None:
                 require_web_address(name, url.get_secret_value())
         return self
 

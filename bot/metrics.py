@@ -66,6 +66,12 @@ INCIDENTS_FOLDED = Counter(
     registry=REGISTRY,
 )
 OUTBOX_WAITING = Gauge("topology_bot_outbox_waiting", "Messages waiting to be sent", registry=REGISTRY)
+PAGERDUTY_REQUESTS = Counter(
+    "topology_bot_pagerduty_requests",
+    "Calls to PagerDuty's API, beside the catalogue's",
+    ["method", "outcome"],
+    registry=REGISTRY,
+)
 COMMANDS = Counter(
     "topology_bot_slack_commands",
     "Questions in Slack: commands, clicks, mentions, direct messages",

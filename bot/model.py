@@ -263,11 +263,15 @@ class Owner:
     email: str = ""
 
 
+PAGERDUTY_SCHEME = "pagerduty:"
+"""What the channel of a PagerDuty note begins with, before the incident's id; its key, too. Other channels are Slack's."""
+
+
 @dataclass(frozen=True, slots=True)
 class OutboxRow:
-    """One Slack message as we want it: the latest content, and how far Slack has it.
+    """One message as we want it: the latest content, and how far Slack (or PagerDuty) has it.
 
-    `revision` counts what was wanted, `sent_revision` what Slack has (0: never posted). `parent_ts` is the root's `ts`
+    `revision` counts what was wanted, `sent_revision` what is there (0: never posted). `parent_ts` is the root's `ts`
     where this is a thread line and the root is out. States: `pending`, `sending`, `sent`, `failed`.
     """
 

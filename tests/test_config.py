@@ -36,6 +36,14 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "catalog_refresh_seconds": ("60", "60", 60.0),
     "backstage_url": ("https://backstage.test", '"https://backstage.test"', SecretStr("https://backstage.test")),
     "backstage_token": ("t", '"t"', SecretStr("t")),
+    "pagerduty_from": ("bot@example.org", '"bot@example.org"', "bot@example.org"),
+    "pagerduty_fields": (
+        "cause=likely_cause, hit=hit_now",
+        '["cause=likely_cause", "hit=hit_now"]',
+        (("cause", "likely_cause"), ("hit", "hit_now")),
+    ),
+    "alertmanager_url": ("http://am.test:9093", '"http://am.test:9093"', SecretStr("http://am.test:9093")),
+    "alertmanager_api_token": ("t", '"t"', SecretStr("t")),
     "pagerduty_api_token": ("t", '"t"', SecretStr("t")),
     "pagerduty_api_url": ("http://pd.test", '"http://pd.test"', SecretStr("http://pd.test")),
     "links": (

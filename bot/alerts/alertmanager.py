@@ -105,7 +105,7 @@ def _alert(given: dict[str, Any], where: str, group: str, common: Mapping[str, s
         severity=labels.get("severity", ""),
         environment=first(labels, *_ENVIRONMENTS),
         group_key=group,
-        service_hints=_hints(labels),
+        service_hints=hints(labels),
         labels=labels,
         link=web_address(given.get("generatorURL")),
         runbook=web_address(annotations.get("runbook_url")),
@@ -116,7 +116,7 @@ def _fingerprint(labels: Mapping[str, str]) -> str:
     return hashlib.blake2b(repr(sorted(labels.items())).encode(), digest_size=8).hexdigest()
 
 
-def _hints(labels: Mapping[str, str]) -> tuple[ServiceHint, ...]:
+def hints(labels: Mapping[str, str]) -> tuple[ServiceHint, ...]:
     """Labels that may name the failing service, surest first.
 
     What kube-state-metrics and its kin export carries their own name in `job`, `service` and `app_kubernetes_io_*`, and

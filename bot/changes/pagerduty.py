@@ -44,17 +44,22 @@ def verify(headers: Mapping[str, str], body: bytes, secrets: Secrets) -> None:
 def parse(body: bytes, headers: Mapping[str, str], received_at: float) -> Report:
     """The changes of one body. Raises BadRequest naming what is missing or wrong."""
     data = json_object(body)
-    listed = data.get("change_events")
-    if listed is None:
+    if data.get("change_events") is None:
         payload = mapping(data.get("payload"), "payload")
         return Report((_change(payload, data.get("links"), "payload", received_at),))
-    if not isinstance(listed, list) or len(listed) > MAX_EVENTS:
+    changes = listed(data, received_at)
+    return Report(changes, "" if changes else "change_events is empty")
+
+
+def listed(data: Mapping[str, Any], received_at: float) -> tuple[Change, ...]:
+    """The changes of `{"change_events": […]}`, as PagerDuty answers. Raises BadRequest naming what is missing or wrong."""
+    events = data.get("change_events")
+    if not isinstance(events, list) or len(events) > MAX_EVENTS:
         raise BadRequest(f"change_events: want a list of at most {MAX_EVENTS}")
-    found = [mapping(one, f"change_events[{place}]") for place, one in enumerate(listed)]
-    changes = [
+    found = [mapping(one, f"change_events[{place}]") for place, one in enumerate(events)]
+    return tuple(
         _change(one, one.get("links"), f"change_events[{place}]", received_at) for place, one in enumerate(found)
-    ]
-    return Report(tuple(changes), "" if changes else "change_events is empty")
+    )
 
 
 def _change(event: Mapping[str, Any], links: object, where: str, received_at: float) -> Change:

@@ -25,6 +25,12 @@ def find_service(alert: Alert, view: MapView) -> Found:
     return Found("", name, f"no service called {first.name!r} on the map", tuple(near[:3]))
 
 
+def surely_known(view: MapView, alert: Alert) -> bool:
+    """Whether an identifier of the sender's own, which the catalogue has, tells the service: no label would be surer."""
+    index = view.graph.names
+    return any(index.find(names.clean(hint.name)) is not None for hint in alert.service_hints if hint.opaque)
+
+
 def _spellings(hint: ServiceHint, environment: str) -> list[str]:
     """The ids a hint may mean, surest first. A display name's spaces stand for the dashes of an id."""
     plain = names.clean(hint.name)

@@ -1,4 +1,4 @@
-"""The alert path's steps, in order: read -> dedupe -> find service -> correlate -> causes -> enrich -> decide -> notify.
+"""The alert path's steps, in order: read -> dedupe -> look closer -> find service -> correlate -> causes -> enrich -> decide -> notify.
 
 Each takes a `Case`, adds its part, and may end the path early by returning the verdict the delivery is closed with. A
 step that is not `essential` may fail: the alert then goes on plain, and the message says why (see `bot.incidents.path`).
@@ -23,7 +23,7 @@ from bot.graph.walk import dependencies
 from bot.incidents.case import Case, Found, key_of
 from bot.incidents.correlate import NewAlerts, explained
 from bot.incidents.decide import alert_change, message_action
-from bot.incidents.finding import find_service
+from bot.incidents.finding import find_service, surely_known
 from bot.incidents.gathering import concerned, gathered, members, onset, place
 from bot.incidents.open_incidents import NEEDS_HOPS, NEEDS_LIMIT, OpenIncidents
 from bot.model import Alert, AlertStatus, Delivery, Message
@@ -39,6 +39,8 @@ _DAY = 86_400.0
 Parser = Callable[[bytes, Mapping[str, str], float], Delivery]
 StepRun = Callable[[Case], Awaitable[str | None]]
 Teller = Callable[[int, str, str], None]
+NoteTaker = Callable[[IncidentFacts, Sequence[Alert]], list[tuple[str, str, Message]]]
+LookCloser = Callable[[Alert, bool], Awaitable[Alert]]
 
 
 class Words(Protocol):
@@ -86,6 +88,11 @@ class AlertPath:
     past: Callable[[float], Awaitable[MapView]] | None = None
     """The map of a moment: what is usual at this hour is read from the day before. It takes longer than an alert should wait,
     so only second thoughts use it."""
+    notes: NoteTaker = lambda facts, alerts: []
+    """What is to be written beside the Slack message: key, channel and content of each note."""
+    look_closer: Mapping[str, LookCloser] = field(default_factory=dict)
+    """Source -> who can tell more of an alert than its webhook says, in bounded time, or at once where its service is known
+    surely; gives the alert back as it was where it cannot."""
 
     opens: OpenIncidents = field(default_factory=OpenIncidents)
 
@@ -94,6 +101,7 @@ class AlertPath:
         return (
             Step("read", self.read),
             Step("dedupe", self.dedupe),
+            Step("look closer", self.closer, essential=False),
             Step("find service", self.find_service, essential=False),
             Step("correlate", self.correlate),
         )
@@ -131,6 +139,19 @@ class AlertPath:
                     alert, "dedupe", change, f"{alert.source} {alert.fingerprint[:40]} since {alert.starts_at:.0f}"
                 )
         return None if case.changed else "nothing new: every alert in it is known in this state"
+
+    async def closer(self, case: Case) -> str | None:
+        """Ask the source what an alert's webhook left out, where that may tell its service: the alert's own labels."""
+        for index, alert in enumerate(case.changed):
+            look, stored = self.look_closer.get(alert.source), case.known.get(key_of(alert))
+            if look is None or (stored is not None and stored.service):
+                continue
+            case.changed[index] = seen = await look(alert, surely_known(self.view, alert))
+            if seen is not alert:
+                case.decided_of(
+                    seen, "look closer", "told more", f"{len(seen.service_hints)} names, {len(seen.labels)} labels"
+                )
+        return None
 
     async def find_service(self, case: Case) -> str | None:
         """Find each alert's service on the map; where none is found the alert goes on with the name it came with."""
@@ -261,7 +282,10 @@ class AlertPath:
             outcome.incident |= {"group_key": case.changed[0].group_key, "created_at": case.now}
         if facts.state == "resolved" and facts.outcome is not None:
             outcome.grade = asdict(facts.outcome)
-        incident_id = case.incident_id = await self.store.commit(outcome, case.messages)
+        messages = list(case.messages)
+        if any(one.key == ROOT_KEY for one in messages):
+            messages += [Queued(*note) for note in self.notes(facts, [one.alert for one in case.members])]
+        incident_id = case.incident_id = await self.store.commit(outcome, messages)
         if incident_id is not None:
             self.opens.put(incident_id, facts.state, facts.environment, case.stored, case.members, self.view.graph)
             self.tell(incident_id, facts.state, facts.title)

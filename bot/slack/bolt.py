@@ -22,13 +22,13 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot import metrics
 from bot.errors import DeliveryError, Unauthorized
 from bot.model import Message
+from bot.sinks import Sink
 from bot.slack.command_views import dressed, refused
 from bot.slack.commands import BY_WORD, SERVICE, written
 from bot.slack.desk import NOBODY, Asker, Desk, Reply
 from bot.slack.home import Home
 from bot.slack.home_views import CHOOSE_TEAM
 from bot.slack.mrkdwn import code, escape, truncate
-from bot.slack.ports import Sink
 from bot.slack.talk import Talk
 from bot.slack.views import OPEN_LINK, RUN, SHARE, SHOW_SERVICE
 from bot.slack.zones import Zones

@@ -21,8 +21,8 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 
 from bot.errors import AmbiguousDeliveryError, DeliveryError, PermanentDeliveryError, RetryableDeliveryError
 from bot.model import Message
+from bot.sinks import LookupFailed, Posted
 from bot.slack.budget import fit
-from bot.slack.ports import LookupFailed, Posted
 
 EVENT_TYPE = "topology_bot"
 METADATA_SCOPE = "metadata.message:read"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 
 from bot.model import Message
-from bot.slack.ports import Posted
+from bot.sinks import Posted
 
 _DATE = re.compile(r"<!date\^(\d+)\^[^|>]*\|([^>]*)>")
 _MARKED = re.compile(r"(?<!\w)([*_])(?=\S)([^*\n]+?)(?<=\S)\1(?!\w)")

@@ -17,13 +17,11 @@ from tenacity import AsyncRetrying, RetryCallState, retry_if_exception_type, sto
 from bot.errors import AmbiguousDeliveryError, PermanentDeliveryError, RetryableDeliveryError
 from bot.metrics import OUTBOX_FAILED, OUTBOX_LATENCY, OUTBOX_POSSIBLE_DUPLICATES, OUTBOX_RETRIES, OUTBOX_SENT
 from bot.model import Message, OutboxRow
+from bot.sinks import LookupFailed, OutboxStore, Posted, Sink, Verdict
 from bot.slack.mrkdwn import code, escape
-from bot.slack.ports import LookupFailed, OutboxStore, Posted, Sink
-from bot.slack.verdict import Verdict, verdict
+from bot.slack.verdict import verdict
 
 MAX_PROBLEMS = 100
-EVERYWHERE, HISTORY = "slack", "slack history"
-"""The keys of problems that are not one channel's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,8 @@ class Policy:
     """Between looks at the outbox where nothing woke the worker."""
     fallback_channel: str = ""
     """Takes what another channel will not."""
+    judge: Callable[[str], Verdict] = verdict
+    """Whose fault a refusal with this error word of the sink's is."""
     sole_worker: bool = False
     """No other process works this outbox, so what is `sending` at the start was left by a dead one."""
 
@@ -73,11 +73,13 @@ class _StillInDoubt(Exception):
 
 
 class Courier:
-    """Delivers rows one at a time; several may be under way. `problems`: channel (or `slack`) -> what is wrong."""
+    """Delivers rows one at a time; several may be under way. `problems`: channel (or the sink's name) -> what is wrong."""
 
     def __init__(self, outbox: OutboxStore, sink: Sink, policy: Policy, clock: Callable[[], float]) -> None:
         self._outbox = outbox
         self._sink = sink
+        # The keys of problems that are not one channel's.
+        self._everywhere, self._history = sink.name, f"{sink.name} history"
         self._policy = policy
         self._clock = clock
         self._slots = asyncio.Semaphore(policy.concurrency)
@@ -162,7 +164,7 @@ class Courier:
             async with self._slots:
                 posted = await self._sink.post(key=row.key, channel=channel, message=message, thread_ts=row.parent_ts)
         except PermanentDeliveryError as error:
-            fault = verdict(error.code)
+            fault = self._policy.judge(error.code)
             if fault in (Verdict.PAYLOAD, Verdict.UNKNOWN) and message.blocks:
                 OUTBOX_FAILED.labels(error.code).inc()
                 return await self._try_to_post(row, channel, Message(message.text, ()))
@@ -181,7 +183,7 @@ class Courier:
                 async with self._slots:
                     await self._sink.update(channel_id=channel_id, ts=ts, message=row.message)
             except PermanentDeliveryError as error:
-                if verdict(error.code) not in (Verdict.PAYLOAD, Verdict.UNKNOWN) or not row.message.blocks:
+                if self._policy.judge(error.code) not in (Verdict.PAYLOAD, Verdict.UNKNOWN) or not row.message.blocks:
                     raise
                 OUTBOX_FAILED.labels(error.code).inc()
                 async with self._slots:
@@ -200,7 +202,7 @@ class Courier:
             found = await self._looking.copy()(self._find, row)  # a copy: its state is one call's
         except LookupFailed as error:
             # An alert lost is worse than one doubled.
-            self._note(HISTORY, f"cannot look doubtful posts up ({error.code}): some may be doubled")
+            self._note(self._history, f"cannot look doubtful posts up ({error.code}): some may be doubled")
             OUTBOX_POSSIBLE_DUPLICATES.inc()
         except RetryableDeliveryError:
             if row.attempts < self._policy.doubtful_claims:
@@ -230,7 +232,7 @@ class Courier:
                 return found
         if len(missing) == len(channels):
             raise missing[0]
-        self.problems.pop(HISTORY, None)
+        self.problems.pop(self._history, None)
         return None
 
     def _wait(self, state: RetryCallState) -> float:
@@ -260,8 +262,8 @@ class Courier:
     async def _refused(self, row: OutboxRow, word: str) -> Outcome:
         """Nothing is given up that a person can still repair, and nothing else waits for one message's own fault."""
         now, slow = self._clock(), self._policy.slow_retry
-        fault = verdict(word)
-        self._note(EVERYWHERE if fault is Verdict.AUTH else _place(row), word)
+        fault = self._policy.judge(word)
+        self._note(self._everywhere if fault is Verdict.AUTH else _place(row), word)
         if fault in (Verdict.PAYLOAD, Verdict.GONE):
             OUTBOX_FAILED.labels(word).inc()
             await self._outbox.failed(row.key, word, now)
@@ -282,7 +284,7 @@ class Courier:
 
     def _works(self, channel: str) -> None:
         self.problems.pop(channel, None)
-        self.problems.pop(EVERYWHERE, None)
+        self.problems.pop(self._everywhere, None)
 
 
 def _place(row: OutboxRow) -> str:

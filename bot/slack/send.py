@@ -17,9 +17,9 @@ import structlog
 
 from bot.metrics import OUTBOX_WAITING
 from bot.model import OutboxRow
+from bot.sinks import LookupFailed, OutboxStore, Posted, Sink
 from bot.slack.courier import Courier, Outcome, Policy
 from bot.slack.pace import Pace
-from bot.slack.ports import LookupFailed, OutboxStore, Posted, Sink
 
 __all__ = ["LookupFailed", "OutboxStore", "OutboxWorker", "Policy", "Posted", "Sink"]
 
@@ -72,7 +72,7 @@ class OutboxWorker:
 
     @property
     def problems(self) -> Mapping[str, str]:
-        """What a person has to repair, always as of now: a channel's name (or `slack`) -> what is wrong with it."""
+        """What a person has to repair, always as of now: a channel's name (or the sink's) -> what is wrong with it."""
         return self._courier.problems
 
     def wake(self) -> None:

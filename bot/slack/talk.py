@@ -16,8 +16,8 @@ import structlog
 
 from bot import metrics
 from bot.errors import DeliveryError
+from bot.sinks import Sink
 from bot.slack.desk import Reply
-from bot.slack.ports import Sink
 
 _REMEMBERED, _REMEMBERED_SECONDS = 5_000, 3_600.0
 _MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^>]*)?>")

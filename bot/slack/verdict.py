@@ -6,22 +6,7 @@ given up because of it, and nothing else waits for it.
 
 from __future__ import annotations
 
-from enum import StrEnum
-
-
-class Verdict(StrEnum):
-    """Whose fault a permanent refusal is, which says what can still be done for the message."""
-
-    AUTH = "auth"
-    """The token's: nothing gets out until a person repairs it."""
-    CHANNEL = "channel"
-    """The channel's: another channel may take it."""
-    PAYLOAD = "payload"
-    """The message's: a plainer one may be taken."""
-    GONE = "gone"
-    """The message to edit is no longer there, or no longer ours to edit."""
-    UNKNOWN = "unknown"
-
+from bot.sinks import Verdict
 
 _WORDS: dict[Verdict, frozenset[str]] = {
     Verdict.AUTH: frozenset((

@@ -213,8 +213,8 @@ class AlertStore:
             if rows:
                 await connection.execute(insert(_decisions), rows)
             for key, channel, content, parent in messages:
-                whole, under = key.format(incident=incident_id), parent.format(incident=incident_id) or None
-                await outbox_store.put(connection, whole, channel, content, outcome.at, under)
+                whole, under = (text.replace("{incident}", str(incident_id)) for text in (key, parent))
+                await outbox_store.put(connection, whole, channel, content, outcome.at, under or None)
             if outcome.grade is not None and incident_id is not None:
                 await grade_store.put(connection, self._database, incident_id, outcome.grade, outcome.at)
             if outcome.delivery_id is not None:

@@ -1,4 +1,4 @@
-"""The outbox on disk: one row a Slack message, holding what it should say and how far Slack has it.
+"""The outbox on disk: one row a message, holding what it should say and how far Slack, or PagerDuty, has it.
 
 `put` is called inside the alert path's own transaction, so a message exists exactly when the facts it tells do.
 Claims are single-statement compare-and-set, so that two replicas never work one row at a time.
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Table, case, delete, func, or_, select, update
+from sqlalchemy import Table, case, delete, func, not_, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from bot.model import Message, OutboxRow
+from bot.model import PAGERDUTY_SCHEME, Message, OutboxRow
 from bot.storage.database import Database
 from bot.storage.tables import OutboxMessageRow
 
@@ -70,28 +70,39 @@ async def forget(connection: AsyncConnection, incidents: Sequence[int], before: 
         await connection.execute(delete(_outbox).where(or_(_outbox.c.key.in_(keys), _outbox.c.parent_key.in_(keys))))
     settled = _outbox.c.state.in_(("sent", "failed")) & (_outbox.c.updated_at < before)
     await connection.execute(delete(_outbox).where(settled, _outbox.c.key.like("delivery:%")))
+    # Notes are named after PagerDuty's incident, which may come again as another incident of ours; its number never does.
+    # One that waits goes, too: it may be left from when there was a token.
+    old = _outbox.c.updated_at < before
+    await connection.execute(delete(_outbox).where(old, _outbox.c.key.like(f"{PAGERDUTY_SCHEME}%")))
 
 
 class OutboxStore:
-    """The sender's side of the outbox (the Protocol in `bot.slack.send`)."""
+    """One sender's side of the outbox (the Protocol in `bot.sinks`).
 
-    def __init__(self, database: Database) -> None:
+    `scheme`: whose rows it hands out: those whose channel begins so; with '' those of no other scheme, which are Slack's.
+    """
+
+    def __init__(self, database: Database, scheme: str = "") -> None:
         self._database = database
+        others = _outbox.c.channel.like(f"{scheme or PAGERDUTY_SCHEME}%")
+        self._mine = others if scheme else not_(others)
 
     async def due(self, now: float, limit: int) -> list[OutboxRow]:
         """Rows to work now, oldest first: pending and not put off, or claimed by somebody whose lease ran out."""
         waiting = (_outbox.c.state == "pending") & (_outbox.c.not_before <= now)
         orphaned = (_outbox.c.state == "sending") & (_outbox.c.attempted_at < now - LEASE_SECONDS)
         ready = or_(_outbox.c.parent_key.is_(None), _parent.c.ts.is_not(None))
-        return await self._rows(_selected.where((waiting | orphaned) & ready).order_by(_outbox.c.id).limit(limit))
+        return await self._rows(
+            _selected.where((waiting | orphaned) & ready & self._mine).order_by(_outbox.c.id).limit(limit)
+        )
 
     async def unsettled(self) -> list[OutboxRow]:
         """Rows a killed process left `sending`."""
-        return await self._rows(_selected.where(_outbox.c.state == "sending").order_by(_outbox.c.id))
+        return await self._rows(_selected.where(_outbox.c.state == "sending", self._mine).order_by(_outbox.c.id))
 
     async def latest(self, limit: int) -> list[OutboxRow]:
         """The newest messages, newest first, whatever their state (the preview page)."""
-        return await self._rows(_selected.order_by(_outbox.c.id.desc()).limit(limit))
+        return await self._rows(_selected.where(self._mine).order_by(_outbox.c.id.desc()).limit(limit))
 
     async def _rows(self, statement: Any) -> list[OutboxRow]:
         async with self._database.read() as connection:
@@ -127,7 +138,7 @@ class OutboxStore:
             return bool(result.rowcount)
 
     async def backlog(self) -> tuple[int, float | None]:
-        """How many messages wait, and since when the oldest does (epoch s)."""
+        """How many messages wait, whoever's they are, and since when the oldest does (epoch s)."""
         open_states = _outbox.c.state.in_(("pending", "sending"))
         async with self._database.read() as connection:
             count, oldest = (

@@ -15,7 +15,7 @@ from bot.enrich.view import MapView
 from bot.errors import DeliveryError
 from bot.intake import SourceStats
 from bot.moments import iso
-from bot.slack.ports import Sink
+from bot.sinks import Sink
 from bot.storage.alert_store import AlertStore
 from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database, DatabaseUnavailable

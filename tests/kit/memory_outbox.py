@@ -14,7 +14,7 @@ LEASE = 60.0
 
 
 class MemoryOutbox:
-    """Implements `bot.slack.ports.OutboxStore`; `put` is what the alert path does."""
+    """Implements `bot.sinks.OutboxStore`; `put` is what the alert path does."""
 
     def __init__(self) -> None:
         self.rows: dict[str, OutboxRow] = {}

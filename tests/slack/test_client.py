@@ -13,9 +13,9 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.errors import AmbiguousDeliveryError, DeliveryError, PermanentDeliveryError, RetryableDeliveryError
 from bot.model import Message
+from bot.sinks import LookupFailed, Posted, Verdict
 from bot.slack.client import SlackSink
-from bot.slack.ports import LookupFailed, Posted
-from bot.slack.verdict import Verdict, verdict
+from bot.slack.verdict import verdict
 from tests.kit.fake_slack import TOKEN, FakeSlack
 from tests.slack.bench import message
 

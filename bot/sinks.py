@@ -1,8 +1,9 @@
-"""The two ends of the sender: the outbox it drains and the sink it fills. Declared by the side that uses them; no I/O."""
+"""The two ends of a sender: the outbox it drains and the sink it fills (Slack, PagerDuty). No I/O."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from bot.errors import DeliveryError
@@ -59,6 +60,20 @@ class LookupFailed(DeliveryError):
     def __init__(self, code: str) -> None:
         super().__init__(code)
         self.code = code
+
+
+class Verdict(StrEnum):
+    """Whose fault a permanent refusal is, which says what can still be done for the message."""
+
+    AUTH = "auth"
+    """The token's: nothing gets out until a person repairs it."""
+    CHANNEL = "channel"
+    """The channel's: another channel may take it."""
+    PAYLOAD = "payload"
+    """The message's: a plainer one may be taken."""
+    GONE = "gone"
+    """The message to edit is no longer there, or no longer ours to edit."""
+    UNKNOWN = "unknown"
 
 
 class Sink(Protocol):

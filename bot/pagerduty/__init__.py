@@ -1,0 +1,1 @@
+"""PagerDuty: one note per incident kept up to date, what an incident's alerts say, and who has it."""

@@ -1,0 +1,216 @@
+"""A strict PagerDuty: its REST API v2 over HTTP, with the refusals that the real one has.
+
+It wants the token, `From` with a user it knows where orders are given, known ids and bodies of the documented shape.
+`trouble` holds what goes wrong next, in order: a status to answer, `drop` (the connection breaks before the order is
+taken), `lost` (the order is taken, the answer is not), `hang` (no answer within the caller's patience), `bare 429`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from aiohttp import web
+
+TOKEN = "pagerduty-key-for-tests"
+REQUESTER = "bot@example.org"
+MAX_NOTES = 2_000
+MAX_NOTE = 25_000
+
+
+@dataclass(slots=True)
+class Incident:
+    """One incident: its state, notes, alerts and custom fields."""
+
+    status: str = "triggered"
+    notes: list[dict[str, Any]] = field(default_factory=list)
+    alerts: list[dict[str, Any]] = field(default_factory=list)
+    changes: list[dict[str, Any]] = field(default_factory=list)
+    fields: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class FakePagerDuty:
+    """The account. `asked` holds every request as (method, path)."""
+
+    url: str = ""
+    incidents: dict[str, Incident] = field(default_factory=dict)
+    custom_fields: set[str] = field(default_factory=set)
+    services: set[str] = field(default_factory=set)
+    dependencies: dict[str, tuple[str, str]] = field(default_factory=dict)
+    trouble: list[str | int] = field(default_factory=list)
+    asked: list[tuple[str, str]] = field(default_factory=list)
+    _numbers: int = 0
+
+    def routes(self) -> list[web.RouteDef]:
+        """What of the API is served."""
+        return [
+            web.get("/services", self.list_services),
+            web.get("/incidents/{id}/notes", self.list_notes),
+            web.post("/incidents/{id}/notes", self.add_note),
+            web.put("/incidents/{id}/notes/{note}", self.edit_note),
+            web.get("/incidents/{id}/alerts", self.list_alerts),
+            web.get("/incidents/{id}/related_change_events", self.list_changes),
+            web.put("/incidents/{id}", self.change),
+            web.put("/incidents/{id}/custom_fields/values", self.set_fields),
+            web.get("/service_dependencies/technical_services/{id}", self.list_dependencies),
+            web.post("/service_dependencies/associate", self.associate),
+        ]
+
+    @web.middleware
+    async def strict(self, request: web.Request, handler: Any) -> web.StreamResponse:
+        """Authentication, trouble, and `From` where it must be."""
+        self.asked.append((request.method, request.path))
+        if request.headers.get("Authorization") != f"Token token={TOKEN}":
+            return _error(401, 2006, "You are not authorized")
+        if "version=2" not in request.headers.get("Accept", ""):
+            return _error(406, 2000, "Not acceptable")
+        wrong = self.trouble.pop(0) if self.trouble else ""
+        if wrong == "hang":
+            await asyncio.sleep(30)
+        if wrong == "bare 429":
+            return web.Response(status=429)
+        if wrong == 429:
+            return web.json_response({"error": {"code": 2020}}, status=429, headers={"ratelimit-reset": "1"})
+        if isinstance(wrong, int):
+            return _error(wrong, 2000, "Trouble")
+        if wrong == "drop":
+            _break(request)
+            return web.Response()
+        signed = request.method in ("PUT", "POST") and not request.path.endswith(("/values", "/associate"))
+        if signed and request.headers.get("From") != REQUESTER:
+            return _error(400, 1008, "Requester User Not Found")
+        answer: web.StreamResponse = await handler(request)
+        if wrong == "lost":
+            _break(request)
+        return answer
+
+    async def list_services(self, request: web.Request) -> web.Response:
+        """GET /services."""
+        return web.json_response({"services": [{"id": one} for one in sorted(self.services)], "more": False})
+
+    async def list_notes(self, request: web.Request) -> web.Response:
+        """GET /incidents/{id}/notes: all of them, newest first."""
+        return web.json_response({"notes": self._incident(request).notes[::-1]})
+
+    async def add_note(self, request: web.Request) -> web.Response:
+        """POST /incidents/{id}/notes."""
+        incident = self._incident(request)
+        if len(incident.notes) >= MAX_NOTES:
+            return _error(400, 2001, "Invalid Input Provided")
+        note = {"id": self._number("N"), "content": _content(await request.json()),
+                "created_at": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}  # fmt: skip
+        incident.notes.append(note)
+        return web.json_response({"note": note}, status=200)
+
+    async def edit_note(self, request: web.Request) -> web.Response:
+        """PUT /incidents/{id}/notes/{note}."""
+        for note in self._incident(request).notes:
+            if note["id"] == request.match_info["note"]:
+                note["content"] = _content(await request.json())
+                return web.json_response({"note": note})
+        return _error(404, 2100, "Not Found")
+
+    async def list_alerts(self, request: web.Request) -> web.Response:
+        """GET /incidents/{id}/alerts, by pages."""
+        return _page(request, "alerts", self._incident(request).alerts)
+
+    async def list_changes(self, request: web.Request) -> web.Response:
+        """GET /incidents/{id}/related_change_events."""
+        return web.json_response({"change_events": self._incident(request).changes})
+
+    async def change(self, request: web.Request) -> web.Response:
+        """PUT /incidents/{id}."""
+        incident, wanted = self._incident(request), (await request.json())["incident"]
+        if wanted.get("type") != "incident_reference" or wanted["status"] not in ("acknowledged", "resolved"):
+            return _error(400, 2001, "Invalid Input Provided")
+        if incident.status == "resolved":
+            return _error(400, 2001, "Incident Already Resolved")
+        incident.status = wanted["status"]
+        return web.json_response({"incident": {"id": request.match_info["id"], "status": incident.status}})
+
+    async def set_fields(self, request: web.Request) -> web.Response:
+        """PUT /incidents/{id}/custom_fields/values."""
+        wanted = (await request.json())["custom_fields"]
+        for one in wanted:
+            if one["name"] not in self.custom_fields or len(one["value"] or "") > 200:
+                return _error(400, 2001, "Invalid Input Provided")
+        self._incident(request).fields.update({one["name"]: one["value"] for one in wanted})
+        return web.json_response({"custom_fields": wanted}, status=201)
+
+    async def list_dependencies(self, request: web.Request) -> web.Response:
+        """GET /service_dependencies/technical_services/{id}: neighbours only."""
+        service = request.match_info["id"]
+        if service not in self.services:
+            return _error(404, 2100, "Not Found")
+        return web.json_response({"relationships": [
+            {"id": number, "supporting_service": {"id": supporting, "type": "technical_service_reference"},
+             "dependent_service": {"id": dependent, "type": "technical_service_reference"}}
+            for number, (supporting, dependent) in self.dependencies.items() if service in (supporting, dependent)
+        ]})  # fmt: skip
+
+    async def associate(self, request: web.Request) -> web.Response:
+        """POST /service_dependencies/associate: all or none."""
+        wanted = (await request.json())["relationships"]
+        for one in wanted:
+            ends = (one["supporting_service"], one["dependent_service"])
+            if any(end["type"] != "service" or end["id"] not in self.services for end in ends):
+                return _error(400, 2001, "Invalid Input Provided")
+        for one in wanted:
+            ends = (one["supporting_service"]["id"], one["dependent_service"]["id"])
+            if ends not in self.dependencies.values():
+                self.dependencies[self._number("D")] = ends
+        return web.json_response({"relationships": wanted})
+
+    def _incident(self, request: web.Request) -> Incident:
+        found = self.incidents.get(request.match_info["id"])
+        if found is None:
+            raise web.HTTPNotFound(text='{"error": {"code": 2100, "message": "Not Found"}}')
+        return found
+
+    def _number(self, prefix: str) -> str:
+        self._numbers += 1
+        return f"{prefix}{self._numbers:06d}"
+
+
+def _content(body: Mapping[str, Any]) -> str:
+    content = body["note"]["content"]
+    if not isinstance(content, str) or not content.strip() or len(content) > MAX_NOTE:
+        raise web.HTTPBadRequest(text='{"error": {"code": 2001, "message": "Invalid Input Provided"}}')
+    return content
+
+
+def _page(request: web.Request, key: str, items: list[dict[str, Any]]) -> web.Response:
+    limit, offset = int(request.query["limit"]), int(request.query["offset"])
+    if not 1 <= limit <= 100 or limit + offset > 10_000:
+        return _error(400, 2001, "Invalid Input Provided")
+    return web.json_response({key: items[offset : offset + limit], "more": offset + limit < len(items)})
+
+
+def _error(status: int, code: int, message: str) -> web.Response:
+    return web.json_response({"error": {"code": code, "message": message, "errors": []}}, status=status)
+
+
+def _break(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()
+
+
+@asynccontextmanager
+async def fake_pagerduty() -> AsyncIterator[FakePagerDuty]:
+    """An account on a free port of loopback."""
+    made = FakePagerDuty()
+    application = web.Application(middlewares=[made.strict])
+    application.add_routes(made.routes())
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        made.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        yield made
+    finally:
+        await runner.cleanup()
