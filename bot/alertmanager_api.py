@@ -1,5 +1,5 @@
-"""Alertmanager's API v2, for silences: labels in, what they cover and a silence's id out (alertmanager 0.27 or later,
-api/v2/openapi.yaml).
+"""Alertmanager's API v2, for silences: labels in, what they cover and a silence's id out (api/v2/openapi.yaml,
+the same from 0.22 on).
 
 A silence without a matcher, or one that every alert matches, is never made: at least one label must have a value. Nothing
 is kept. No token and no address is in an error.
@@ -23,7 +23,8 @@ MAX_MATCHERS = 50
 MAX_SECONDS = 30 * 86_400.0
 _EXAMPLES = 5
 _CHUNK = 64 * 1024
-_SILENCE_ID = re.compile(r"^[A-Za-z0-9-]{1,64}$")
+_CLASSIC_NAME = re.compile(r"^[A-Za-z_][A-Za-z0-9_]*\Z")
+_SILENCE_ID = re.compile(r"^[A-Za-z0-9-]{1,64}\Z")
 
 
 class AlertmanagerApi:
@@ -38,7 +39,7 @@ class AlertmanagerApi:
     async def scope(self, labels: Mapping[str, str]) -> SilenceScope:
         """See `Silencer.scope`. Alerts that are silenced or inhibited already count, too: the silence would cover them."""
         matchers = _matchers([Matcher(name, value) for name, value in sorted(labels.items()) if value])
-        wanted = [("filter", f"{one.name}={json.dumps(one.value, ensure_ascii=False)}") for one in matchers]
+        wanted = [("filter", f"{_name(one.name)}={_quoted(one.value)}") for one in matchers]
         found = await self._ask("GET", "/alerts", params=wanted)
         if not isinstance(found, list):
             raise PermanentDeliveryError("am_unreadable")
@@ -100,6 +101,15 @@ def _matchers(given: Sequence[Matcher]) -> tuple[Matcher, ...]:
     if len(given) > MAX_MATCHERS:
         raise PermanentDeliveryError("am_too_many_matchers")
     return tuple(given)
+
+
+def _name(name: str) -> str:
+    # Quotes are for names that Alertmanager takes since 0.27; older ones know neither such a name nor quotes.
+    return name if _CLASSIC_NAME.match(name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
 
 
 def _lost(creates: bool, code: str) -> DeliveryError:
