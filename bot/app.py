@@ -173,6 +173,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             ingest.feed.incident,
             lambda: worker.hurried,
             history.at,
+            settings.routes,
             hands.notes,
             hands.look_closer,
         )

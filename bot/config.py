@@ -20,6 +20,7 @@ from bot.catalog.fetch import require_web_address
 from bot.catalog.setting_types import LinkTemplates, Paths
 from bot.enrich.causes.setting_type import MetricRules
 from bot.errors import ConfigError
+from bot.incidents.setting_type import Routes
 from bot.names import BACKGROUND
 from bot.pagerduty.setting_types import PagerSettings
 from bot.setting_types import ApiTokens, Names, Secret, Secrets
@@ -58,6 +59,10 @@ class Settings(PagerSettings):
         SecretStr("sqlite:///topology-bot.db"), description="`sqlite:///PATH` or `postgresql://…`; also `DATABASE_URL`"
     )
     channel: str = Field("#incidents", description="Slack channel (id or name) for what no route claims")
+    routes: Routes = Field(
+        (),
+        description="`CONDITION… -> CHANNEL`, separated by `;`: which incidents go to which channel, the first that fits",
+    )
     catalog: Paths = Field(
         (), description="comma-separated catalogue files (owners, tiers, aliases), or directories to search for them"
     )

@@ -13,6 +13,7 @@ from bot.catalog.links import LinkTemplate
 from bot.config import ENVIRONMENT_NAMES, Settings, is_loopback, load, strays
 from bot.enrich.causes.metric_kinds import KINDS
 from bot.errors import ConfigError
+from bot.incidents.routing import parse_route
 from bot.setting_types import ApiToken
 
 SECRET = "hunter2-do-not-show"
@@ -28,6 +29,11 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
         (Path("/etc/services.yaml"), Path("/srv/teams")),
     ),
     "rethink_seconds": ("60", "60", 60.0),
+    "routes": (
+        "owner=pay -> #pay; tier=1 severity=critical -> owner",
+        '["owner=pay -> #pay", "tier=1 severity=critical -> owner"]',
+        (parse_route("owner=pay -> #pay"), parse_route("tier=1 severity=critical -> owner")),
+    ),
     "metric_kinds": (
         "basket_value=traffic, ^lag$=latency",
         '["basket_value=traffic", "^lag$=latency"]',
@@ -208,7 +214,7 @@ def test_a_line_end_behind_a_secret_is_no_part_of_it() -> None:
         ("window_retention_seconds", "60"), ("window_retention_seconds", "inf"), ("edge_retention_seconds", "nan"),
         ("backstage_url", "backstage.test"), ("backstage_url", "https://b.test/?a=b"), ("pagerduty_api_url", "ftp://p.test"),
         ("backstage_url", "https://[b"), ("catalog_refresh_seconds", "0"), ("rethink_seconds", "0"),
-        ("metric_kinds", "lag=slow"), ("metric_kinds", "(=latency"),
+        ("routes", "#pay"), ("routes", "color=red -> #pay"), ("metric_kinds", "lag=slow"), ("metric_kinds", "(=latency"),
         ("links", "https://l.test/{service}"), ("links", "logs=l.test"), ("links", "logs=https://l.test/{pod}"),
         ("links", "logs=https://l.test/{service"), ("links", "=https://l.test"),
         ("log_format", "xml"), ("log_level", "LOUD"),

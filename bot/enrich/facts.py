@@ -305,6 +305,8 @@ class IncidentFacts:
     runbook: str = ""
     outcome: Followed | None = None
     evidence: Evidence | None = None
+    channel: str = ""
+    """Where the message is: what was decided first stands."""
     told: Told = field(default_factory=Told)
 
     def stored(self) -> dict[str, Any]:

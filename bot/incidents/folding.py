@@ -55,7 +55,9 @@ async def _fold(path: AlertPath, found: Same, now: float) -> bool:
     case.outcome.folded.append(Folded(younger.id, values))
     services = [str(one) for one in younger.facts.get("services", ())]
     words = path.words.folded(services, younger.title, older.id, older.title, found.reason)
-    case.messages.append(Queued(ROOT_KEY.format(incident=younger.id), path.channel, words))
+    case.messages.append(
+        Queued(ROOT_KEY.format(incident=younger.id), younger.facts.get("channel") or path.channel, words)
+    )
     steps = (Step("enrich", path.enrich, essential=False), Step("decide", path.decide), Step("notify", path.notify))
     _, error = await run(steps, case)
     if error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bot.enrich.facts import Followed, IncidentFacts, SourceCount
+from bot.enrich.view import MapView
 from bot.incidents.case import Case, key_of
 from bot.incidents.decide import incident_state
 from bot.model import Alert, AlertStatus
@@ -24,6 +25,23 @@ def members(known: list[StoredAlert], case: Case) -> list[StoredAlert]:
     return sorted(
         merged.values(), key=lambda stored: (stored.alert.starts_at, stored.alert.source, stored.alert.fingerprint)
     )
+
+
+def routed_by(view: MapView, facts: IncidentFacts) -> tuple[dict[str, tuple[str, ...]], str]:
+    """(what routes may ask for, the channel of whoever owns the first service, "" for none)"""
+    entries = [entry for one in facts.services[:_OWNERS_ASKED] if (entry := view.entry(one)) is not None]
+    owners = [entry.owner for entry in entries if entry.owner is not None]
+    known = {
+        "owner": tuple(owner.team for owner in owners),
+        "service": facts.services,
+        "environment": (facts.environment,),
+        "severity": (facts.severity,),
+        "source": tuple(one.source for one in facts.sources),
+        "tier": tuple(entry.tier for entry in entries),
+        "domain": tuple(entry.domain for entry in entries),
+    }
+    slack = owners[0].slack if owners else ""
+    return known, slack if slack.startswith("#") else ""
 
 
 def onset(case: Case) -> float:
@@ -80,6 +98,8 @@ def _sources(alerts: list[Alert]) -> tuple[SourceCount, ...]:
         counted.append(SourceCount(source, firing, len(mine), newest.number, newest.link))
     return tuple(counted)
 
+
+_OWNERS_ASKED = 10
 
 _SEVERITIES = {
     "page": 0,

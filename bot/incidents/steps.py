@@ -24,8 +24,9 @@ from bot.incidents.case import Case, Found, key_of
 from bot.incidents.correlate import NewAlerts, explained
 from bot.incidents.decide import alert_change, message_action
 from bot.incidents.finding import find_service, surely_known
-from bot.incidents.gathering import concerned, gathered, members, onset, place
+from bot.incidents.gathering import concerned, gathered, members, onset, place, routed_by
 from bot.incidents.open_incidents import NEEDS_HOPS, NEEDS_LIMIT, OpenIncidents
+from bot.incidents.routing import Route, destination
 from bot.model import Alert, AlertStatus, Delivery, Message
 from bot.storage.alert_records import Queued
 from bot.storage.alert_store import AlertStore
@@ -88,6 +89,8 @@ class AlertPath:
     past: Callable[[float], Awaitable[MapView]] | None = None
     """The map of a moment: what is usual at this hour is read from the day before. It takes longer than an alert should wait,
     so only second thoughts use it."""
+    routes: Sequence[Route] = ()
+    """Which incidents go to which channel; see `bot.incidents.routing`."""
     notes: NoteTaker = lambda facts, alerts: []
     """What is to be written beside the Slack message: key, channel and content of each note."""
     look_closer: Mapping[str, LookCloser] = field(default_factory=dict)
@@ -248,21 +251,29 @@ class AlertPath:
         before = case.before
         facts = gathered(case, followed(before, case.map))
         told, lines = tell(before, facts, case.joining() if before else (), case.now)
-        case.facts = facts = replace(facts, told=told)
+        channel = (before or {}).get("channel", "") or self._channel(case, facts)
+        case.facts = facts = replace(facts, told=told, channel=channel)
         case.stored = facts.stored()
         action, reason = message_action(before, case.stored)
         case.decided("decide", action, reason)
         if action != "leave":
-            case.messages.append(Queued(ROOT_KEY, self.channel, self.words.incident(facts)))
+            case.messages.append(Queued(ROOT_KEY, channel, self.words.incident(facts)))
         if facts.evidence and not facts.evidence.says_as(Evidence.stored(before)):
             evidence = self.words.evidence(facts.evidence, facts)
-            case.messages.append(Queued(EVIDENCE_KEY, self.channel, evidence, ROOT_KEY))
+            case.messages.append(Queued(EVIDENCE_KEY, channel, evidence, ROOT_KEY))
         if lines:
             number = case.incident.id if case.incident is not None else 0
             said = self.words.thread(lines, facts, number)
-            case.messages.append(Queued(f"incident:{{incident}}:thread:{told.posts}", self.channel, said, ROOT_KEY))
+            case.messages.append(Queued(f"incident:{{incident}}:thread:{told.posts}", channel, said, ROOT_KEY))
         case.news = bool(case.messages) or told != Told.stored(before)
         return None
+
+    def _channel(self, case: Case, facts: IncidentFacts) -> str:
+        if case.before or not self.routes:
+            return self.channel
+        channel, why = destination(self.routes, *routed_by(self.view, facts), self.channel)
+        case.decided("route", channel, why)
+        return channel
 
     async def notify(self, case: Case) -> str | None:
         """Store everything in one transaction: incident, alerts, decisions, the message's next wording, the delivery."""
