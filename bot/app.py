@@ -231,7 +231,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         application.add_routes(Pages(outbox, gate, first_steps(*settings.host_port)).routes())
         slack: SlackDoor | None = None
         if client is not None:
-            asked = StoredAnswers(parts, history, incidents)
+            asked = StoredAnswers(parts, history, incidents, again.due)
             home = Home(view, asked, partial(publish_home, client))
             secret = revealed(settings.slack_signing_secret)
             slack = SlackDoor(client, secret, Desk(view, asked, book), sink, home)

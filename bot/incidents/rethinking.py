@@ -46,6 +46,11 @@ class Rethinking:
         """The alert path itself has just thought about an incident."""
         self._thought[incident_id] = now
 
+    def due(self, incident_id: int) -> None:
+        """Think about an incident as soon as there is time: a person has said something of it."""
+        self._thought[incident_id] = float("-inf")
+        self._rests_until = 0.0
+
     async def next(self, now: float) -> bool:
         """Think about the incident that is due; False where none is."""
         unresolved = await self._reader.unresolved(MAX_OPEN)

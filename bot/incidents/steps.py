@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Protocol
 
-from bot.enrich.causes.ranking import rank
+from bot.enrich.causes.ranking import rank, without
 from bot.enrich.facts import IncidentFacts, cause_facts, followed, read_map, stored_cause
 from bot.enrich.live_situation import SPAN_SECONDS, situation
 from bot.enrich.thread_evidence import Evidence, read_evidence
@@ -222,7 +222,8 @@ class AlertPath:
         case.thought = True
         case.evidence = Evidence.stored(case.before)
         said = stored_cause(case.before or {})
-        if said is not None and case.now - onset(case) > THOUGHT_SECONDS:
+        rejected = await self.store.rejected(case.incident.id) if case.incident is not None else frozenset()
+        if said is not None and said.service not in rejected and case.now - onset(case) > THOUGHT_SECONDS:
             case.cause = said
             case.decided("causes", "kept", "the trouble is older than what is known of usual times reaches")
             return None
@@ -234,10 +235,11 @@ class AlertPath:
         again = case.delivery is None
         usual = await self.past(onset(case) - _DAY) if self.past is not None and again else None
         around = situation(self.view, known[0], onset(case), about, usual, until=case.now)
-        found = case.cause = cause_facts(await asyncio.to_thread(rank, around, self.view.metrics))
+        verdict = without(await asyncio.to_thread(rank, around, self.view.metrics), rejected)
+        found = case.cause = cause_facts(verdict)
         case.evidence = read_evidence(self.view, known[0], found.service, onset(case), case.now)
-        verdict = f"named {found.service}" if found.service else "named nobody"
-        case.decided("causes", verdict, found.why_none or "; ".join(found.evidence))
+        named = f"named {found.service}" if found.service else "named nobody"
+        case.decided("causes", named, found.why_none or "; ".join(found.evidence))
         return None
 
     async def enrich(self, case: Case) -> str | None:

@@ -11,7 +11,7 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, tzinfo
-from typing import Any, Protocol
+from typing import Any
 
 from bot import moments
 from bot.alias_book import AliasBook
@@ -25,6 +25,7 @@ from bot.slack import answers as service_views
 from bot.slack import command_views as views
 from bot.slack import stored_views
 from bot.slack.commands import AROUND, BY_WORD, HELP, SERVICE, Asked, moment_text, parse, written
+from bot.slack.kept import Stored
 from bot.slack.mrkdwn import date, escape, truncate
 from bot.slack.views import run_button
 
@@ -36,38 +37,10 @@ _AROUND = Query(limit=400)
 _BLAST = Query(limit=300)
 _DAY = "-1d"
 _OFFSET = re.compile(r"(?:[zZ]|:\d\d[+-]\d\d(?::?\d\d)?)$")
-_UNSHARED = frozenset((HELP, "confirm", "alias", "unalias", "unlike"))
+_UNSHARED = frozenset((HELP, "confirm", "reject", "alias", "unalias", "unlike"))
 """A button that shares asks again, and these are not for asking twice."""
 
 Json = dict[str, Any]
-
-
-class Stored(Protocol):
-    """What is not in the live map. Each raises BadRequest or NotFound, in words."""
-
-    async def at(self, moment: float) -> MapView:
-        """The map as a reader at `moment` (epoch s) saw it."""
-        ...
-
-    async def causes(self, service: str, moment: float | None) -> Json:
-        """Likely causes of trouble at a service, now or then."""
-        ...
-
-    async def diff(self, service: str, since: float) -> Json:
-        """What changed among a service's calls since a moment."""
-        ...
-
-    async def incident(self, wanted: str) -> Json:
-        """One incident with its decisions: by its number, `alert` and an alert's number, a fingerprint, or a service's latest."""
-        ...
-
-    async def confirm(self, incident: str, service: str, by: str) -> str:
-        """Note who was at fault in an incident that is over; gives the service's id, or `none`."""
-        ...
-
-    async def health(self) -> Json:
-        """The doctor's findings."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +100,7 @@ class Desk:
         self._makers: dict[str, Callable[[_Case], Awaitable[Message]]] = {
             SERVICE: self._service, AROUND: self._around, "path": self._path, "blast": self._blast, "causes": self._causes,
             "diff": self._diff, "owner": self._owner, "why": self._why, "health": self._health, "alias": self._alias,
-            "confirm": self._confirm, "unalias": self._unalias, "unlike": self._unlike, HELP: self._help,
+            "confirm": self._confirm, "reject": self._reject, "unalias": self._unalias, "unlike": self._unlike, HELP: self._help,
         }  # fmt: skip
 
     def timed(self, text: str) -> bool:
@@ -273,6 +246,11 @@ class Desk:
             if said != "none"
             else "Noted: it was none of them."
         )
+
+    async def _reject(self, case: _Case) -> Message:
+        incident, service = case.asked.names
+        said = await self._stored.reject(incident, service, str(case.asker))
+        return views.told(f"Noted: it is not {said}. The incident is thought about again.")
 
     async def _alias(self, case: _Case) -> Message:
         if not case.asked.names:

@@ -220,6 +220,9 @@ def _buttons(facts: IncidentFacts) -> list[Block]:
     known = [service.name for service in (facts.map.services if facts.map else ()) if service.known]
     if known:
         buttons.append(button(f"Show {known[0]}", SHOW_SERVICE, known[0]))
+    cause = facts.map.cause.service if facts.map is not None and facts.map.cause is not None else ""
+    if cause and facts.services:
+        buttons += run_button("Not this cause", written(BY_WORD["reject"], [facts.services[0], cause]), 2)
     doubtful = [service for service in (facts.map.services if facts.map else ()) if service.closest]
     for service in doubtful[:1]:
         pair = service.name, service.closest[0]

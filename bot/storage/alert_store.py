@@ -31,6 +31,9 @@ MAX_ATTEMPTS = 5
 """A delivery that fails this often is set aside as `failed`, with the reason, instead of blocking those behind it."""
 
 
+_REJECT = "reject"
+
+
 class AlertStore:
     """Reads and writes the alert path's tables."""
 
@@ -226,6 +229,25 @@ class AlertStore:
         """Write a message that belongs to no incident: an alert that could not be worked."""
         async with self._database.write() as connection:
             await outbox_store.put(connection, key, channel, message, now)
+
+    async def reject(self, incident_id: int, service: str, by: str, now: float) -> bool:
+        """Note that somebody says a service is not the cause; False where the incident is over, or not there."""
+        still_open = select(_incidents.c.id).where(_incidents.c.id == incident_id, _incidents.c.state != "resolved")
+        said = {"incident_id": incident_id, "delivery_id": None, "at": now, "step": _REJECT, "verdict": service,
+                "reason": f"said by {by or 'somebody'}"}  # fmt: skip
+        async with self._database.write() as connection:
+            if (await connection.execute(still_open)).first() is None:
+                return False
+            await connection.execute(insert(_decisions).values(said))
+        return True
+
+    async def rejected(self, incident_id: int) -> frozenset[str]:
+        """The services that people said are not an incident's cause."""
+        wanted = select(_decisions.c.verdict).where(
+            _decisions.c.incident_id == incident_id, _decisions.c.step == _REJECT
+        )
+        async with self._database.read() as connection:
+            return frozenset((await connection.execute(wanted)).scalars())
 
     async def decisions(self, incident_id: int) -> list[Verdict]:
         """Why an incident went as it did, in order."""

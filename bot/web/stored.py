@@ -7,12 +7,14 @@ chose for their App Home is the one thing that is written.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from bot.enrich.answers import Query
 from bot.enrich.view import MapView
 from bot.errors import NotFound
 from bot.history import History
+from bot.names import MAX_ID
 from bot.storage.grade_store import GradeStore
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.team_store import TeamStore
@@ -27,7 +29,10 @@ Json = dict[str, Any]
 class StoredAnswers:
     """Reads the database of one bot."""
 
-    def __init__(self, parts: Parts, history: History, incidents: IncidentReader) -> None:
+    def __init__(
+        self, parts: Parts, history: History, incidents: IncidentReader, think_again: Callable[[int], None]
+    ) -> None:
+        self._think_again = think_again
         self._parts = parts
         self._history = history
         self._incidents = incidents
@@ -67,6 +72,15 @@ class StoredAnswers:
     async def confirm(self, incident: str, service: str, by: str) -> str:
         """See `Stored.confirm`."""
         return await confirm(self._grades, self._parts.view, incident.removeprefix("#"), service, by)
+
+    async def reject(self, incident: str, service: str, by: str) -> str:
+        """See `Stored.reject`."""
+        found = await self.incident(incident)
+        cause = self._parts.view.graph.names.find(service) or service.strip().lower()[:MAX_ID]
+        if not await self._parts.alerts.reject(found["id"], cause, by, time.time()):
+            raise NotFound(f"Incident {found['id']} is over: say who it was with `confirm`.")
+        self._think_again(found["id"])
+        return cause
 
     async def open_incidents(self, limit: int) -> list[Json]:
         """See `Kept.open_incidents`."""

@@ -49,6 +49,9 @@ class Hostile:
     async def confirm(self, incident: str, service: str, by: str) -> str:
         return self._words[0]
 
+    async def reject(self, incident: str, service: str, by: str) -> str:
+        return self._words[0]
+
     async def diff(self, service: str, since: float) -> dict[str, Any]:
         side = {"calls": 9.0, "calls_per_minute": 1.0, "error_rate": None, "p95_ms": None}
         items = [

@@ -7,8 +7,8 @@ scores with one more contender, "none of these", and is capped: no evidence of t
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from bot.enrich.causes.anomalies import Anomalies, anomalies
 from bot.enrich.causes.evidence import Evidence, gather
@@ -84,6 +84,20 @@ def rank(situation: Situation, table: MetricTable = TABLE) -> Verdict:
     )
     unknown = tuple(one for one in near if one not in seen)
     return Verdict(candidates, healthy, unknown, _why_none(candidates, seen, situation))
+
+
+def without(verdict: Verdict, excluded: Collection[str]) -> Verdict:
+    """The verdict given that none of `excluded` is the cause: what is left shares what they had."""
+    gone = sum(one.p for one in verdict.candidates if one.service in excluded)
+    if not gone:
+        return verdict
+    left = max(1.0 - gone, 1.0 - _CERTAIN)
+    kept = tuple(
+        replace(one, p=min(_CERTAIN, one.p / left)) for one in verdict.candidates if one.service not in excluded
+    )
+    named = bool(kept) and kept[0].p >= NAMED_FROM
+    why = "" if named else f"{', '.join(sorted(excluded))}: said not to be the cause, and nothing else stands out"
+    return Verdict(kept, verdict.ruled_out, verdict.unknown, why)
 
 
 def _well(found: Anomalies, service: str) -> bool:
