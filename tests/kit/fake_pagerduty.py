@@ -8,6 +8,7 @@ taken), `lost` (the order is taken, the answer is not), `hang` (no answer within
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -35,7 +36,7 @@ class Incident:
 
 @dataclass(slots=True)
 class FakePagerDuty:
-    """The account. `asked` holds every request as (method, path)."""
+    """The account. `asked` holds every request as (method, path), `asked_at` when it came (steady clock, s)."""
 
     url: str = ""
     incidents: dict[str, Incident] = field(default_factory=dict)
@@ -44,6 +45,10 @@ class FakePagerDuty:
     dependencies: dict[str, tuple[str, str]] = field(default_factory=dict)
     trouble: list[str | int] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
+    asked_at: list[float] = field(default_factory=list)
+    users: set[str] = field(default_factory=lambda: {REQUESTER})
+    given: list[tuple[str, str]] = field(default_factory=list)
+    """Orders that were carried out, as (whose, what became of the incident)."""
     _numbers: int = 0
 
     def routes(self) -> list[web.RouteDef]:
@@ -65,6 +70,7 @@ class FakePagerDuty:
     async def strict(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Authentication, trouble, and `From` where it must be."""
         self.asked.append((request.method, request.path))
+        self.asked_at.append(time.monotonic())
         if request.headers.get("Authorization") != f"Token token={TOKEN}":
             return _error(401, 2006, "You are not authorized")
         if "version=2" not in request.headers.get("Accept", ""):
@@ -75,14 +81,15 @@ class FakePagerDuty:
         if wrong == "bare 429":
             return web.Response(status=429)
         if wrong == 429:
-            return web.json_response({"error": {"code": 2020}}, status=429, headers={"ratelimit-reset": "1"})
+            limits = {"ratelimit-limit": "960", "ratelimit-remaining": "0", "ratelimit-reset": "1"}
+            return web.json_response({"error": {"code": 2020, "message": "Too many"}}, status=429, headers=limits)
         if isinstance(wrong, int):
             return _error(wrong, 2000, "Trouble")
         if wrong == "drop":
             _break(request)
             return web.Response()
         signed = request.method in ("PUT", "POST") and not request.path.endswith(("/values", "/associate"))
-        if signed and request.headers.get("From") != REQUESTER:
+        if signed and request.headers.get("From") not in self.users:
             return _error(400, 1008, "Requester User Not Found")
         answer: web.StreamResponse = await handler(request)
         if wrong == "lost":
@@ -131,6 +138,7 @@ class FakePagerDuty:
         if incident.status == "resolved":
             return _error(400, 2001, "Incident Already Resolved")
         incident.status = wanted["status"]
+        self.given.append((request.headers["From"], incident.status))
         return web.json_response({"incident": {"id": request.match_info["id"], "status": incident.status}})
 
     async def set_fields(self, request: web.Request) -> web.Response:
