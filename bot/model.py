@@ -167,6 +167,10 @@ class AlertStatus(StrEnum):
     RESOLVED = "resolved"
 
 
+ASSIGNED_TO = "assigned to"
+"""The label of an alert under which it says who has been given it; ours, so with a space, which no sender's label has."""
+
+
 @dataclass(frozen=True, slots=True)
 class Alert:
     """One alert of one delivery, in our words.

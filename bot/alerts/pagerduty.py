@@ -14,7 +14,7 @@ from typing import Any
 from bot.alerts.reading import identity, json_object, mapping, moment, optional, text, web_address
 from bot.alerts.verify import Secrets, hmac_header
 from bot.errors import BadRequest
-from bot.model import Alert, AlertStatus, Delivery, ServiceHint
+from bot.model import ASSIGNED_TO, Alert, AlertStatus, Delivery, ServiceHint
 
 SOURCE = "pagerduty"
 SIGNATURE_HEADER = "X-PagerDuty-Signature"
@@ -31,6 +31,7 @@ _STATE_EVENTS = frozenset(
                    "delegated", "priority_updated", "service_updated")
 )  # fmt: skip
 _MAX_ID = 200
+_MAX_ASSIGNEES = 5
 
 
 def verify(headers: Mapping[str, str], body: bytes, secrets: Secrets) -> None:
@@ -92,10 +93,17 @@ def _alert(data: dict[str, Any], event: dict[str, Any], received_at: float) -> A
         title=text(data.get("title")) or f"PagerDuty incident {identifier}",
         severity=text(priority.get("summary"), 50) or text(data.get("urgency"), 50),
         group_key=identifier,
+        labels={ASSIGNED_TO: who} if (who := _assignees(data)) else {},
         service_hints=tuple(hint for hint in hints if hint.name),
         link=web_address(data.get("html_url")),
         number=f"#{number}" if isinstance(number, int) and not isinstance(number, bool) else "",
     )
+
+
+def _assignees(data: Mapping[str, Any]) -> str:
+    listed = data.get("assignees")
+    named = [text(optional(one).get("summary"), 100) for one in listed] if isinstance(listed, list) else []
+    return ", ".join([name for name in named if name][:_MAX_ASSIGNEES])
 
 
 def _started(data: Mapping[str, Any]) -> float | None:

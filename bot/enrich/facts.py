@@ -236,13 +236,15 @@ def label(owner: Owner) -> str:
 
 @dataclass(frozen=True, slots=True)
 class SourceCount:
-    """How many alerts of one source an incident has, and the number people know it by ('#1234') where there is one."""
+    """How many alerts of one source an incident has, and the number people know it by ('#1234') where there is one. `holder`
+    is who has been given it there."""
 
     source: str
     firing: int
     total: int
     number: str = ""
     link: str = ""
+    holder: str = ""
 
 
 @dataclass(frozen=True, slots=True)

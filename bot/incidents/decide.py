@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from bot.model import Alert, AlertStatus
+from bot.model import ASSIGNED_TO, Alert, AlertStatus
 from bot.storage.alert_records import StoredAlert
 
 
 def alert_change(known: StoredAlert | None, alert: Alert) -> str:
-    """What is new about an alert: `new`, `resolved`, `fires again`, `acknowledged`, `renamed`, or '' for nothing.
+    """What is new about an alert: `new`, `resolved`, `fires again`, `acknowledged`, `handed over`, `renamed`, or '' for nothing.
 
     An alert we never saw that arrives resolved is nothing to tell anybody about.
     """
@@ -22,12 +23,30 @@ def alert_change(known: StoredAlert | None, alert: Alert) -> str:
             AlertStatus.ACKNOWLEDGED: "acknowledged",
             AlertStatus.FIRING: "fires again",
         }[alert.status]
+    if alert.status is not AlertStatus.RESOLVED and _assigned(known.alert) != _assigned(alert):
+        return "handed over"
     same = (known.alert.title, known.alert.summary, known.alert.severity) == (
         alert.title,
         alert.summary,
         alert.severity,
     )
     return "" if same else "renamed"
+
+
+def superseded(known: Iterable[StoredAlert], alerts: Sequence[Alert]) -> list[Alert]:
+    """Alerts that are known to fire and have begun anew since: their end never reached us, and they are over. Each ends where
+    the next begins."""
+    begins = {alert.fingerprint: alert.starts_at for alert in alerts if alert.status is not AlertStatus.RESOLVED}
+    return [
+        replace(stored.alert, status=AlertStatus.RESOLVED, ends_at=begins[stored.alert.fingerprint])
+        for stored in known
+        if stored.alert.status is not AlertStatus.RESOLVED
+        and stored.alert.starts_at < begins.get(stored.alert.fingerprint, 0.0)
+    ]
+
+
+def _assigned(alert: Alert) -> str:
+    return alert.labels.get(ASSIGNED_TO, "")
 
 
 def incident_state(statuses: Sequence[AlertStatus]) -> str:
@@ -43,6 +62,8 @@ def message_action(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> 
     it would be written from."""
     if not before:
         return "post", "first alert of a new incident"
+    if _holders(before.get("sources", ())) != _holders(now["sources"]):
+        return "edit", "it was handed over"
     for name, reason in (
         ("state", f"the incident is {now['state']}"),
         ("services", "another service is concerned"),
@@ -62,6 +83,10 @@ def message_action(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> 
     if (was.get("cause") or {}).get("service", "") != (new.get("cause") or {}).get("service", ""):
         return "edit", "the likely cause changed"
     return "leave", "nothing a reader would miss changed"
+
+
+def _holders(sources: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    return {one["source"]: one["holder"] for one in sources if one.get("holder")}
 
 
 def _plain(value: Any) -> Any:

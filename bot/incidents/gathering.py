@@ -6,7 +6,7 @@ from bot.enrich.facts import Followed, IncidentFacts, SourceCount
 from bot.enrich.view import MapView
 from bot.incidents.case import Case, key_of
 from bot.incidents.decide import incident_state
-from bot.model import Alert, AlertStatus
+from bot.model import ASSIGNED_TO, Alert, AlertStatus
 from bot.storage.alert_records import StoredAlert
 
 
@@ -95,7 +95,8 @@ def _sources(alerts: list[Alert]) -> tuple[SourceCount, ...]:
         mine = [alert for alert in alerts if alert.source == source]
         firing = sum(alert.status is not AlertStatus.RESOLVED for alert in mine)
         newest = mine[-1]
-        counted.append(SourceCount(source, firing, len(mine), newest.number, newest.link))
+        holder = newest.labels.get(ASSIGNED_TO, "") if firing else ""
+        counted.append(SourceCount(source, firing, len(mine), newest.number, newest.link, holder))
     return tuple(counted)
 
 

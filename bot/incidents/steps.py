@@ -22,7 +22,7 @@ from bot.errors import BadRequest
 from bot.graph.walk import dependencies
 from bot.incidents.case import Case, Found, key_of
 from bot.incidents.correlate import NewAlerts, explained
-from bot.incidents.decide import alert_change, message_action
+from bot.incidents.decide import alert_change, message_action, superseded
 from bot.incidents.finding import find_service, surely_known
 from bot.incidents.gathering import concerned, gathered, members, onset, place, routed_by
 from bot.incidents.open_incidents import NEEDS_HOPS, NEEDS_LIMIT, OpenIncidents
@@ -141,6 +141,9 @@ class AlertPath:
                 case.decided_of(
                     alert, "dedupe", change, f"{alert.source} {alert.fingerprint[:40]} since {alert.starts_at:.0f}"
                 )
+        for alert in superseded(case.known.values(), case.changed):
+            case.changed.append(alert)
+            case.decided_of(alert, "dedupe", "superseded", f"{alert.source} {alert.fingerprint[:40]} began anew")
         return None if case.changed else "nothing new: every alert in it is known in this state"
 
     async def closer(self, case: Case) -> str | None:

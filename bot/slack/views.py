@@ -120,7 +120,8 @@ def _scope(facts: IncidentFacts) -> str:
     named = []
     for one in facts.sources:
         count = one.number or f"×{one.firing or one.total}"
-        named.append(f"{_SOURCES.get(one.source, one.source)} {escape(count)}")
+        holder = f" with {escape(truncate(one.holder, 100))}" if one.holder else ""
+        named.append(f"{_SOURCES.get(one.source, one.source)} {escape(count)}{holder}")
     parts.append(", ".join(named))
     parts += [escape(part) for part in (facts.environment, facts.severity) if part]
     return " · ".join(parts)

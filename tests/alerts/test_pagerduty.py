@@ -17,7 +17,7 @@ from multidict import CIMultiDict
 
 from bot.alerts import pagerduty
 from bot.errors import BadRequest, Unauthorized
-from bot.model import Alert, AlertStatus, Delivery, ServiceHint
+from bot.model import ASSIGNED_TO, Alert, AlertStatus, Delivery, ServiceHint
 from tests.alerts.bodies import (
     ANY_JSON,
     EVENT,
@@ -118,6 +118,21 @@ def test_a_reopened_incident_begins_again() -> None:
 )
 def test_times_are_read_with_and_without_fractions_and_offsets(stamp: str) -> None:
     assert one(event(data=incident(created_at=stamp))).starts_at == FIRED_AT
+
+
+@pytest.mark.parametrize(
+    ("assignees", "said"),
+    [
+        ([{"summary": "Ada"}, {"summary": "Grace"}], {ASSIGNED_TO: "Ada, Grace"}),
+        ([{"summary": str(number)} for number in range(9)], {ASSIGNED_TO: "0, 1, 2, 3, 4"}),
+        ([{"id": "U1"}, None, "Ada"], {}),
+        ([], {}),
+        (None, {}),
+        ("Ada", {}),
+    ],
+)
+def test_who_was_given_it_is_said_where_they_have_names(assignees: Any, said: dict[str, str]) -> None:
+    assert one(event(data=incident(assignees=assignees))).labels == said
 
 
 def test_without_a_priority_the_urgency_stands_for_it() -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from bot.enrich.facts import FailingService, IncidentFacts, MapFacts, SourceCount
-from bot.incidents.decide import alert_change, incident_state, message_action
-from bot.model import Alert, AlertStatus
+from bot.incidents.decide import alert_change, incident_state, message_action, superseded
+from bot.model import ASSIGNED_TO, Alert, AlertStatus
 from bot.storage.alert_records import StoredAlert
 
 FIRING, ACKNOWLEDGED, RESOLVED = AlertStatus.FIRING, AlertStatus.ACKNOWLEDGED, AlertStatus.RESOLVED
@@ -97,6 +97,26 @@ def test_what_no_reader_sees_is_not_news(changed: dict[str, Any]) -> None:
     assert alert_change(stored(ALERT), replace(ALERT, **changed)) == ""
 
 
+def test_an_alert_that_somebody_else_was_given_is_handed_over_unless_it_is_over() -> None:
+    ada, grace = replace(ALERT, labels={ASSIGNED_TO: "Ada"}), replace(ALERT, labels={ASSIGNED_TO: "Grace"})
+
+    assert alert_change(stored(ada), grace) == "handed over"
+    assert alert_change(stored(ada), ada) == ""
+    assert alert_change(stored(replace(ada, status=RESOLVED)), replace(grace, status=RESOLVED)) == ""
+    assert alert_change(stored(ada), replace(grace, status=ACKNOWLEDGED)) == "acknowledged"
+
+
+def test_an_alert_that_begins_anew_has_ended_before() -> None:
+    anew = replace(ALERT, starts_at=NOW)
+
+    assert superseded([stored(ALERT)], [anew]) == [replace(ALERT, status=RESOLVED, ends_at=NOW)]
+    assert superseded([stored(replace(ALERT, status=RESOLVED, ends_at=NOW - 5))], [anew]) == []
+    assert superseded([stored(anew)], [ALERT]) == [], "an old word that comes late ends nothing"
+    assert superseded([stored(ALERT)], [ALERT]) == []
+    assert superseded([stored(ALERT)], [replace(anew, fingerprint="f2")]) == []
+    assert superseded([stored(ALERT)], [replace(anew, status=RESOLVED)]) == []
+
+
 # -- the state of an incident ----------------------------------------------------------------------------------------
 
 
@@ -143,6 +163,7 @@ def test_what_is_as_it_was_is_left_although_time_went_on() -> None:
         ({"services": ("pay", "web")}, "another service is concerned"),
         ({"sources": (SourceCount("alertmanager", 2, 2),)}, "the number of alerts changed"),
         ({"sources": (SourceCount("alertmanager", 0, 1),)}, "the number of alerts changed"),
+        ({"sources": (SourceCount("alertmanager", 1, 1, holder="Ada"),)}, "it was handed over"),
         ({"severity": "warning"}, "the severity changed"),
         ({"summary": "5xx 90%"}, "the alert's words changed"),
         ({"title": "Worse"}, "the alert's words changed"),

@@ -51,8 +51,12 @@ def alertmanager(
 def pagerduty(
     event_type: str = "incident.triggered", service: str = "payments", number: int = 1234, **changes: Any
 ) -> bytes:
-    """A PagerDuty v3 webhook body for one incident, as bytes (signatures are over these)."""
+    """A PagerDuty v3 webhook body for one incident, as bytes (signatures are over these). `changes`: `incident`, `created`,
+    `reopened`, `title`, `status`, `assignees` (names), `priority`, `event`."""
     status = {"incident.acknowledged": "acknowledged", "incident.resolved": "resolved"}.get(event_type, "triggered")
+    status = changes.get("status", status)
+    reopened = {"reopened_at": rfc3339(changes["reopened"])} if "reopened" in changes else {}
+    priority = changes.get("priority", "P1")
     incident = {
         "id": changes.get("incident", f"Q{number}"),
         "type": "incident",
@@ -62,12 +66,16 @@ def pagerduty(
         "status": status,
         "incident_key": "abc",
         "created_at": rfc3339(changes.get("created", time.time() - 60)),
+        **reopened,
         "title": changes.get("title", "Payments is failing"),
         "service": {"id": "PF9KMXH", "type": "service_reference", "summary": service},
-        "assignees": [],
+        "assignees": [
+            {"id": f"U{place}", "type": "user_reference", "summary": name}
+            for place, name in enumerate(changes.get("assignees", ()))
+        ],
         "escalation_policy": None,
         "teams": [],
-        "priority": {"id": "P1", "type": "priority_reference", "summary": "P1"},
+        "priority": {"id": "PRIO", "type": "priority_reference", "summary": priority} if priority else None,
         "urgency": "high",
         "resolve_reason": None,
     }

@@ -90,7 +90,7 @@ async def test_of_an_incident_that_is_over_one_says_who_it_was(tmp_path: Path) -
 
         await until(over, "the incident is not over", 20)
         before = len(slack.responses)
-        said = await (await slack.slash_command(running.url, "reject 1 cart")).text()
+        said = (await slack.slash_command(running.url, "reject 1 cart")).text
 
         async def answered() -> bool:
             text = said + "".join(str(one) for one in slack.responses[before:])
