@@ -27,7 +27,7 @@ from bot.enrich.view import MapView
 from bot.feeds import CatalogFeed, KubernetesFeed, PrometheusFeed
 from bot.history import History
 from bot.incidents.folding import fold
-from bot.incidents.open_incidents import MAX_OPEN
+from bot.incidents.open_incidents import MAX_OPEN, OpenIncidents
 from bot.incidents.path import AlertWorker
 from bot.incidents.rethinking import Rethinking
 from bot.incidents.steps import AlertPath
@@ -176,6 +176,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             settings.routes,
             hands.notes,
             hands.look_closer,
+            OpenIncidents(settings.correlate_seconds),
         )
         await path.opens.load(alerts, view.graph, await incidents.unresolved(MAX_OPEN))
         wake = hands.waking(sender.wake)

@@ -63,6 +63,11 @@ class Settings(PagerSettings):
         (),
         description="`CONDITION… -> CHANNEL`, separated by `;`: which incidents go to which channel, the first that fits",
     )
+    correlate_seconds: float = Field(
+        1_800.0,
+        ge=0,
+        description="how long after its latest alert an open incident takes in others that the map explains; 0: never",
+    )
     catalog: Paths = Field(
         (), description="comma-separated catalogue files (owners, tiers, aliases), or directories to search for them"
     )

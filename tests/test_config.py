@@ -29,6 +29,7 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
         (Path("/etc/services.yaml"), Path("/srv/teams")),
     ),
     "rethink_seconds": ("60", "60", 60.0),
+    "correlate_seconds": ("0", "0", 0.0),
     "routes": (
         "owner=pay -> #pay; tier=1 severity=critical -> owner",
         '["owner=pay -> #pay", "tier=1 severity=critical -> owner"]',
@@ -214,7 +215,8 @@ def test_a_line_end_behind_a_secret_is_no_part_of_it() -> None:
         ("window_retention_seconds", "60"), ("window_retention_seconds", "inf"), ("edge_retention_seconds", "nan"),
         ("backstage_url", "backstage.test"), ("backstage_url", "https://b.test/?a=b"), ("pagerduty_api_url", "ftp://p.test"),
         ("backstage_url", "https://[b"), ("catalog_refresh_seconds", "0"), ("rethink_seconds", "0"),
-        ("routes", "#pay"), ("routes", "color=red -> #pay"), ("metric_kinds", "lag=slow"), ("metric_kinds", "(=latency"),
+        ("routes", "#pay"), ("correlate_seconds", "-1"), ("routes", "color=red -> #pay"),
+        ("metric_kinds", "lag=slow"), ("metric_kinds", "(=latency"),
         ("links", "https://l.test/{service}"), ("links", "logs=l.test"), ("links", "logs=https://l.test/{pod}"),
         ("links", "logs=https://l.test/{service"), ("links", "=https://l.test"),
         ("log_format", "xml"), ("log_level", "LOUD"),

@@ -10,9 +10,6 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-WINDOW_SECONDS = 1_800.0
-"""How long after its latest alert an incident still explains new ones."""
-
 _BEFORE_SECONDS = 600.0
 _BELOW_SECONDS = 600.0
 _SUSPECTED_FROM = 0.1
@@ -64,8 +61,9 @@ class NewAlerts:
     places: Collection[str] = ()
 
 
-def explained(new: NewAlerts, incidents: Iterable[OpenIncident]) -> Joined | None:
-    """The incident that explains new alerts; the strongest rule first, then the oldest incident. None where none does.
+def explained(new: NewAlerts, incidents: Iterable[OpenIncident], window: float) -> Joined | None:
+    """The incident that explains new alerts; the strongest rule first, then the oldest incident. None where none does, or where
+    its latest alert is more than `window` seconds old.
 
     `likely_cause`: one of the services is what the incident likely comes from. `predicted`: the incident said that it would be hit.
     `needs`: it calls, directly or not, what fails there. `shares_cause`: it calls, or runs in, what the incident likely comes from.
@@ -73,7 +71,7 @@ def explained(new: NewAlerts, incidents: Iterable[OpenIncident]) -> Joined | Non
     """
     found: list[tuple[int, int, Joined]] = []
     for one in incidents:
-        if not _together(new, one):
+        if not _together(new, one, window):
             continue
         for rank, (verdict, reason) in enumerate(_rules(new, one)):
             if reason:
@@ -82,23 +80,23 @@ def explained(new: NewAlerts, incidents: Iterable[OpenIncident]) -> Joined | Non
     return min(found)[2] if found else None
 
 
-def same(one: OpenIncident, other: OpenIncident) -> Same | None:
+def same(one: OpenIncident, other: OpenIncident, window: float) -> Same | None:
     """Whether two open incidents turn out to be one: what alerted first in one is explained by the other. That both began
     together is not enough."""
     older, younger = (one, other) if one.id < other.id else (other, one)
     for inner, outer in ((younger, older), (older, younger)):
         if not inner.root:
             continue
-        found = explained(NewAlerts((inner.root,), inner.environment, inner.opened_at, inner.needs), [outer])
+        found = explained(NewAlerts((inner.root,), inner.environment, inner.opened_at, inner.needs), [outer], window)
         if found is not None and found.verdict != "dependency":
             return Same(older.id, younger.id, found.reason)
     return None
 
 
-def _together(new: NewAlerts, one: OpenIncident) -> bool:
+def _together(new: NewAlerts, one: OpenIncident, window: float) -> bool:
     if new.environment and one.environment and new.environment != one.environment:
         return False
-    return one.opened_at - _BEFORE_SECONDS <= new.onset <= one.last_alert_at + WINDOW_SECONDS
+    return one.opened_at - _BEFORE_SECONDS <= new.onset <= one.last_alert_at + window
 
 
 def _rules(new: NewAlerts, one: OpenIncident) -> Iterable[tuple[str, str]]:

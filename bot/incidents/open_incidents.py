@@ -11,7 +11,7 @@ from typing import Any
 
 from bot.graph.live import LiveGraph
 from bot.graph.walk import dependencies
-from bot.incidents.correlate import OpenIncident, Same, same
+from bot.incidents.correlate import Joined, NewAlerts, OpenIncident, Same, explained, same
 from bot.model import AlertStatus
 from bot.storage.alert_records import StoredAlert
 from bot.storage.alert_store import AlertStore
@@ -29,15 +29,21 @@ _CALLERS_LOOKED_AT = 10
 
 
 class OpenIncidents:
-    """One per program. `load` before the first use."""
+    """One per program. `load` before the first use. An incident explains new alerts until its latest is `window` seconds old;
+    0 leaves it to senders' groups and to services."""
 
-    def __init__(self) -> None:
+    def __init__(self, window: float = 1_800.0) -> None:
+        self._window = window
         self._known: dict[int, OpenIncident] = {}
         self._members: dict[int, Sequence[StoredAlert]] = {}
         self._alerts = 0
 
     def __len__(self) -> int:
         return len(self._known)
+
+    def explaining(self, new: NewAlerts) -> Joined | None:
+        """The open incident that new alerts belong to as the map has it; see `correlate.explained`."""
+        return explained(new, self.all(), self._window) if self._window > 0 else None
 
     async def members(self, store: AlertStore, incident_id: int) -> list[StoredAlert]:
         """All alerts of an incident, oldest first: from memory where they are, since a storm asks for thousands thousands of times."""
@@ -46,9 +52,9 @@ class OpenIncidents:
 
     def same_as(self, incident_id: int) -> Same | None:
         """Whether an open incident turns out to be one with another; see `correlate.same`."""
-        mine = self._known.get(incident_id)
+        mine = self._known.get(incident_id) if self._window > 0 else None
         others = (one for one in self.all() if one.id != incident_id) if mine is not None else ()
-        found = (same(mine, other) for other in others if mine is not None)
+        found = (same(mine, other, self._window) for other in others if mine is not None)
         return next((one for one in found if one is not None), None)
 
     def drop(self, incident_id: int) -> None:

@@ -21,7 +21,7 @@ from bot.enrich.view import MapView
 from bot.errors import BadRequest
 from bot.graph.walk import dependencies
 from bot.incidents.case import Case, Found, key_of
-from bot.incidents.correlate import NewAlerts, explained
+from bot.incidents.correlate import NewAlerts
 from bot.incidents.decide import alert_change, message_action, superseded
 from bot.incidents.finding import find_service, surely_known
 from bot.incidents.gathering import concerned, gathered, members, onset, place, routed_by
@@ -203,7 +203,7 @@ class AlertPath:
             needs = dependencies(self.view.graph, services, NEEDS_HOPS, limit=NEEDS_LIMIT).found
             places = self.view.places.shared(services, case.now)
             alerts = NewAlerts(services, first.environment, min(one.starts_at for one in new), needs, places)
-            if (found := explained(alerts, self.opens.all())) is not None:
+            if (found := self.opens.explaining(alerts)) is not None:
                 return found
         return 0, "new", "no open incident shares its group or its service, or explains it"
 

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from bot.incidents.correlate import WINDOW_SECONDS, NewAlerts, OpenIncident, explained, same
+from bot.incidents.correlate import NewAlerts, OpenIncident, explained, same
 
 NOW = 1_700_000_000.0
+WINDOW_SECONDS = 1_800.0
 PAYMENTS = OpenIncident(
     7, "prod", NOW - 300, NOW - 300, firing=frozenset({"payments"}), predicted=frozenset({"checkout", "web"}),
     suspects={"payments-db": 0.8, "ledger": 0.15, "auth": 0.02}, named="payments-db", below=frozenset({"payments-db", "ledger", "auth"}),
@@ -38,7 +39,7 @@ def new(service: str, environment: str = "prod", onset: float = NOW, **more: fro
     ],
 )  # fmt: skip
 def test_what_the_map_explains_joins(alerts: NewAlerts, verdict: str, reason: str) -> None:
-    assert explained(alerts, [PAYMENTS]) == (7, verdict, reason)
+    assert explained(alerts, [PAYMENTS], WINDOW_SECONDS) == (7, verdict, reason)
 
 
 @pytest.mark.parametrize(
@@ -52,14 +53,14 @@ def test_what_the_map_explains_joins(alerts: NewAlerts, verdict: str, reason: st
     ],
 )
 def test_what_it_does_not_explain_is_another_incident(alerts: NewAlerts) -> None:
-    assert explained(alerts, [PAYMENTS]) is None
+    assert explained(alerts, [PAYMENTS], WINDOW_SECONDS) is None
 
 
 def test_the_strongest_reason_goes_first_then_the_oldest_incident() -> None:
     weak = replace(PAYMENTS, id=3, suspects={}, named="", predicted=frozenset({"payments-db"}))
     older = replace(PAYMENTS, id=5)
 
-    found = explained(new("payments-db"), [weak, older, PAYMENTS])
+    found = explained(new("payments-db"), [weak, older, PAYMENTS], WINDOW_SECONDS)
 
     assert found is not None
     assert (found.incident, found.verdict) == (5, "likely_cause")
@@ -68,7 +69,7 @@ def test_the_strongest_reason_goes_first_then_the_oldest_incident() -> None:
 def test_services_of_a_place_that_is_the_cause_join() -> None:
     zone = replace(PAYMENTS, named="zone:eu-1a", suspects={"zone:eu-1a": 0.7})
 
-    found = explained(new("search", places=frozenset({"zone:eu-1a", "node:n4"})), [zone])
+    found = explained(new("search", places=frozenset({"zone:eu-1a", "node:n4"})), [zone], WINDOW_SECONDS)
 
     assert found is not None
     assert found.verdict == "shares_cause"
@@ -83,14 +84,17 @@ def test_two_incidents_are_one_where_what_alerted_first_in_one_is_explained_by_t
     cause = opened(9, "payments-db")
 
     assert (
-        same(checkout, cause)
-        == same(cause, checkout)
+        same(checkout, cause, WINDOW_SECONDS)
+        == same(cause, checkout, WINDOW_SECONDS)
         == (4, 9, "checkout needs payments-db, which fails in incident 9")
     )
 
 
 def test_two_incidents_that_only_began_together_stay_two() -> None:
     one = opened(4, "checkout", below=frozenset({"search"}))
-    assert same(one, opened(9, "search")) is None
-    assert same(one, opened(9, "")) is None
-    assert same(replace(one, needs=frozenset({"db"})), replace(opened(9, "db"), environment="staging")) is None
+    assert same(one, opened(9, "search"), WINDOW_SECONDS) is None
+    assert same(one, opened(9, ""), WINDOW_SECONDS) is None
+    assert (
+        same(replace(one, needs=frozenset({"db"})), replace(opened(9, "db"), environment="staging"), WINDOW_SECONDS)
+        is None
+    )

@@ -107,3 +107,14 @@ async def test_a_bot_that_is_started_again_knows_what_is_open(tmp_path: Path) ->
         rows = await roots(running)
 
     assert len(rows) == 1
+
+
+async def test_where_the_map_is_not_asked_only_group_and_service_join(tmp_path: Path) -> None:
+    async with bot(tmp_path, correlate_seconds=0) as (running, session):
+        await learn(session)
+        await alert(session, alertmanager("payments"))
+        await alert(session, alertmanager("checkout", fingerprint="c1", group="another"))
+        await message(running, index=1)
+        rows = await roots(running)
+
+    assert len(rows) == 2

@@ -48,7 +48,8 @@ class Scene:
 
     async def messages(self) -> list[str]:
         """The wording of the root messages, oldest first."""
-        return [row.message.text for row in reversed(await self.running.outbox.latest(50))]
+        rows = reversed(await self.running.outbox.latest(50))
+        return [row.message.text for row in rows if row.parent_key is None]
 
     async def verdicts(self, step: str, incident: int = 1) -> list[str]:
         """What a step decided, in order."""
