@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -23,6 +22,8 @@ from bot.alias_book import AliasBook, settled
 from bot.assembly import SHUTDOWN_SECONDS, alert_doors, feeds_of, listen, retention, revealed, sparing_the_collector
 from bot.change_intake import ChangeIntake
 from bot.config import Settings
+from bot.digest.due import minute_of
+from bot.digests import Digests
 from bot.enrich.view import MapView
 from bot.feeds import CatalogFeed, KubernetesFeed, PrometheusFeed
 from bot.history import History
@@ -45,6 +46,7 @@ from bot.slack.bolt import SlackDoor, closed_door
 from bot.slack.client import SlackSink, publish_home, socket_address, web_client
 from bot.slack.console import ConsoleSink
 from bot.slack.desk import Desk
+from bot.slack.digest_talk import Defaults, DigestTalk
 from bot.slack.home import Home
 from bot.slack.pace import Pace
 from bot.slack.send import OutboxWorker, Policy
@@ -54,6 +56,7 @@ from bot.storage.alert_store import AlertStore
 from bot.storage.alias_store import AliasStore
 from bot.storage.change_store import ChangeStore
 from bot.storage.database import Database
+from bot.storage.digest_store import DigestStore
 from bot.storage.grade_store import GradeStore
 from bot.storage.history_store import HistoryStore
 from bot.storage.incident_reader import IncidentReader
@@ -124,8 +127,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             lifetime=settings.trace_lifetime_seconds,
             max_spans=settings.trace_max_spans,
         )
-        stack.callback(gc.unfreeze)
-        with sparing_the_collector():
+        with sparing_the_collector(stack):
             stored = await load(view, maps, time.time(), time.time() - settings.edge_retention_seconds)
         network = NetworkLayer(
             Limits(max_age=settings.flow_max_age_seconds), Background(settings.visible_intermediaries)
@@ -184,6 +186,8 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         worker = AlertWorker(alerts, path, again, views.forwarded, wake, partial(fold, path))
 
         await history.note_properties(time.time())
+        kept = DigestStore(database)
+        digests = Digests(history, kept, sender.wake)
         feeds = feeds_of(settings, ingest.intake, ipc, network, changes)
         clusters = [feed for feed in feeds.values() if isinstance(feed, KubernetesFeed)]
         catalog = CatalogFeed(sources, view, history.note_properties, settings.catalog_refresh_seconds, clusters)
@@ -235,7 +239,9 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             asked = StoredAnswers(parts, history, incidents, again.due)
             home = Home(view, asked, partial(publish_home, client))
             secret = revealed(settings.slack_signing_secret)
-            slack = SlackDoor(client, secret, Desk(view, asked, book), sink, home)
+            defaults = Defaults(minute_of(settings.digest_time), settings.digest_quiet)
+            talk = DigestTalk(view, kept, digests, sender.wake, defaults)
+            slack = SlackDoor(client, secret, Desk(view, asked, book, talk), sink, home)
         application.add_routes(slack.routes() if slack is not None else closed_door())
 
         upkeep = Upkeep(retention(settings), ingest, view, alerts, changes)
@@ -252,6 +258,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         loops.every("stream", 1.0, ingest.tell)
         loops.every("expire", 60.0, lambda: upkeep.expire(time.time()))
         loops.every("history", 600.0, history.refresh)
+        loops.every("digests", 20.0, digests.tick)
         loops.every("roll up", 60.0, lambda: upkeep.roll_up(past, time.time()))
         loops.every("addresses", 60.0, lambda: addresses.keep(ingest, time.time()))
         if catalogued:

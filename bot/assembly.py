@@ -73,9 +73,10 @@ async def listen(stack: AsyncExitStack, application: web.Application, settings: 
 
 
 @contextmanager
-def sparing_the_collector() -> Iterator[None]:
+def sparing_the_collector(stack: AsyncExitStack) -> Iterator[None]:
     """Load without Python's cycle collector, and keep it off what was loaded: each of its walks over a map of 100,000 edges
-    would hold the event loop for a quarter of a second."""
+    would hold the event loop for a quarter of a second. `stack` puts it back."""
+    stack.callback(gc.unfreeze)
     gc.disable()
     try:
         yield

@@ -18,6 +18,7 @@ from pydantic import ConfigDict, Field, SecretStr, ValidationError, model_valida
 
 from bot.catalog.fetch import require_web_address
 from bot.catalog.setting_types import LinkTemplates, Paths
+from bot.digest.setting_type import DigestSettings
 from bot.enrich.causes.setting_type import MetricRules
 from bot.errors import ConfigError
 from bot.incidents.setting_type import Routes
@@ -48,7 +49,7 @@ _CONFIG_VARIABLE = "TOPOLOGY_BOT_CONFIG"
 _CLIENT_VARIABLES = ("TOPOLOGY_BOT_URL", "TOPOLOGY_BOT_TOKEN")
 
 
-class Settings(PagerSettings):
+class Settings(PagerSettings, DigestSettings):
     """Every setting. The field's description is the text of its row in the README's table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True,

@@ -19,6 +19,8 @@ import numpy as np
 from bot.catalog.entries import Catalog, CatalogEntry, Link
 from bot.changes.log import KEPT_SECONDS, ChangeLog
 from bot.counts import CALLS, Floats, Integers, KnownEdge, Span, joined
+from bot.digest.contents import Reading
+from bot.digest.period import DAY, PeriodFold
 from bot.enrich.changes_between import EdgeChange, Shifts, Side, changes_between
 from bot.enrich.view import MapView
 from bot.graph.edge_index import LAYERS, EdgeIndex
@@ -38,6 +40,8 @@ _VIEWS_KEPT = 4
 _VIEW_SECONDS = 60.0
 _FEW = 1_000
 _LEARNT_ANEW_SECONDS = 3_600.0
+_HABITS_SECONDS = 60.0
+"""How old a digest's knowledge of the edges' habits may be."""
 _MAX_EDGES = 2_000_000
 _NAMES_REMEMBERED = 200_000
 _MAX_CHANGES = 20_000
@@ -116,6 +120,26 @@ class History:
         index = await self._knowing([numbers for past in pasts for numbers in _numbers(past)])
         return await asyncio.to_thread(self._compare, index, pasts, shifts)
 
+    async def period(self, since: Moment, until: Moment) -> Reading:
+        """What a digest of `[since, until)` is made from."""
+        await self.refresh(_HABITS_SECONDS)
+        view = await self.at(until)
+        index, size = self._index, len(self._index)
+        seen = []
+        for moment in (since, until):
+            past = await self._store.past(moment, 0)
+            counts = PastCounts(index, past.spans, size)
+            seen.append(await asyncio.to_thread(self._last_seen, index, past, counts, size))
+        fold = PeriodFold(index, size, since, until)
+        for start, end in fold.pieces():
+            spans = await self._store.total(start, end)
+            await asyncio.to_thread(fold.add, spans)
+        heard = {layer.value: max(0.0, until - last) for layer, last in sorted(view.heard.items())}
+        kinds = {service: node.kind for service, node in self._nodes.items()}
+        # Whose a line is today's reader wants to know of today.
+        catalog = self._live.catalog if until > time.time() - DAY else view.catalog
+        return Reading(index, fold.period(*seen), lru_cache(None)(catalog.entry), kinds, view.graph.background, heard)
+
     # -- upkeep ----------------------------------------------------------------------------------------------------------
 
     async def note_properties(self, now: float) -> int:
@@ -124,10 +148,10 @@ class History:
         said = await asyncio.to_thread(_said, self._live.catalog)
         return await self._store.note_properties(now, said)
 
-    async def refresh(self) -> None:
+    async def refresh(self, within: float = _LEARNT_ANEW_SECONDS) -> None:
         """Learn which edges there are: new ones at once; all anew where some were taken back, which leave the past too, and
-        now and then for what has been learnt of the others. To be called every few minutes."""
-        if time.monotonic() - self._learnt < _LEARNT_ANEW_SECONDS:
+        where what has been learnt of the others is not from `within` that many seconds. To be called every few minutes."""
+        if time.monotonic() - self._learnt < within:
             async with self._growing:
                 self._read_to = await self._read(self._index, self._read_to)
             if len(self._index) <= await self._store.count_edges():

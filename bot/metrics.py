@@ -87,6 +87,7 @@ SOCKET_ENVELOPES = Counter(
 RETHOUGHT = Counter(
     "topology_bot_incidents_rethought", "Open incidents thought about again", ["outcome"], registry=REGISTRY
 )
+DIGESTS = Counter("topology_bot_digests", "Days of daily digests that were settled", ["outcome"], registry=REGISTRY)
 LOOP_FAILURES = Counter("topology_bot_loop_failures", "Background loops restarted", ["loop"], registry=REGISTRY)
 
 CATALOG_SERVICES = Gauge("topology_bot_catalog_services", "Services the catalogue knows", registry=REGISTRY)

@@ -292,3 +292,27 @@ class OutboxRow:
     attempts: int = 0
     attempted_at: float | None = None
     created_at: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One channel's or person's daily digest: of what, and when.
+
+    `channel` is a Slack channel or user id. A service has to pass every filter that is not empty.
+    `minute` counts from midnight in the IANA time zone `zone`. `always`: also say so when nothing changed. `told_until` is
+    the end of the last period that was told of, `last_date` the last local date (ISO) that was settled, sent or not.
+    """
+
+    id: int
+    channel: str
+    created_by: str
+    created_at: float
+    minute: int
+    zone: str
+    team: str = ""
+    domain: str = ""
+    tier: str = ""
+    service: str = ""
+    always: bool = False
+    told_until: float | None = None
+    last_date: str = ""

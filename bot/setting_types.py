@@ -20,6 +20,7 @@ def _comma_separated(value: object) -> object:
 # An empty secret is one that everybody knows.
 Secret = Annotated[SecretStr, Field(min_length=1)]
 Secrets = Annotated[tuple[Secret, ...], BeforeValidator(_comma_separated)]
+ClockTime = Annotated[str, Field(pattern=r"^([01][0-9]|2[0-3]):[0-5][0-9]$")]
 Names = Annotated[tuple[str, ...], BeforeValidator(_comma_separated)]
 
 

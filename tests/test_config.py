@@ -63,6 +63,8 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "slack_app_token": ("xapp-1", '"xapp-1"', SecretStr("xapp-1")),
     "slack_api_url": ("http://slack.test/", '"http://slack.test/"', "http://slack.test/"),
     "slack_burst": ("7", "7", 7),
+    "digest_time": ("07:30", '"07:30"', "07:30"),
+    "digest_quiet": ("false", "false", False),
     "alertmanager_tokens": ("a, b,", '["a", "b"]', (SecretStr("a"), SecretStr("b"))),
     "pagerduty_secrets": ("a,b", '["a", "b"]', (SecretStr("a"), SecretStr("b"))),
     "github_secrets": ("a,b", '["a", "b"]', (SecretStr("a"), SecretStr("b"))),

@@ -92,7 +92,7 @@ class _Comparison:
         self._size = size
         ours = ~np.isin(index.ends[0][:size], [place for one in PSEUDO if (place := index.place(one)) is not None])
         self._was, self._is = before.present & ours, after.present & ours
-        self._shifted = _shifted(before, after, shifts)
+        self._shifted = shifted(before, after, shifts)
 
     def by_layer(self) -> list[EdgeChange]:
         """Each layer's changes."""
@@ -148,20 +148,27 @@ def _numbers(side: Side, position: int) -> Numbers:
     return Numbers(tally.calls, per_minute, tally.error_rate if tally.calls > 0 else None, tally.quantile_ms(0.95))
 
 
-def _shifted(before: Side, after: Side, shifts: Shifts) -> dict[str, Marks]:
+def measures(side: Side) -> dict[str, Floats]:
+    """By position: calls a minute, the share that failed and the 95th percentile in ms, 0 where nothing was counted or timed."""
+    return {
+        "calls": side.columns[CALLS] * _MINUTE / max(side.seconds, 1.0),
+        "error rate": _share(side.columns[ERRORS], side.columns[CALLS]),
+        "p95": _p95(side.columns),
+    }
+
+
+def shifted(before: Side, after: Side, shifts: Shifts) -> dict[str, Marks]:
     """By position: whether calls, error rate and latency differ by more than the ratios; False where too few calls tell."""
-    per_minute = [side.columns[CALLS] / max(side.seconds, 1.0) for side in (before, after)]
-    rates = [_share(side.columns[ERRORS], side.columns[CALLS]) for side in (before, after)]
-    p95s = [_p95(side.columns) for side in (before, after)]
+    was, now = measures(before), measures(after)
     # A side on which traffic fell to nothing tells of that, not of errors.
     many = np.maximum(before.columns[CALLS], after.columns[CALLS]) >= shifts.calls
     both = np.minimum(before.columns[CALLS], after.columns[CALLS]) >= shifts.calls
-    step = np.abs(rates[0] - rates[1]) >= shifts.error_rate_step
-    timed = (p95s[0] > 0) & (p95s[1] > 0)
+    step = np.abs(was["error rate"] - now["error rate"]) >= shifts.error_rate_step
+    timed = (was["p95"] > 0) & (now["p95"] > 0)
     return {
-        "calls": many & _apart(per_minute[0], per_minute[1], shifts.calls_ratio),
-        "error rate": both & step & _apart(rates[0], rates[1], shifts.error_rate_ratio),
-        "p95": both & timed & _apart(p95s[0], p95s[1], shifts.p95_ratio),
+        "calls": many & _apart(was["calls"], now["calls"], shifts.calls_ratio),
+        "error rate": both & step & _apart(was["error rate"], now["error rate"], shifts.error_rate_ratio),
+        "p95": both & timed & _apart(was["p95"], now["p95"], shifts.p95_ratio),
     }
 
 

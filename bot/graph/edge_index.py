@@ -107,6 +107,10 @@ class EdgeIndex:
         """The position of one layer's edge."""
         return self._positions.get((LAYERS.index(layer), edge))
 
+    def pair(self, edge: EdgeKey) -> int | None:
+        """The number that all layers' edges between these two ends share."""
+        return self._pairs.get(edge)
+
     def edge(self, position: int) -> EdgeKey:
         """The two ends of the edge at a position."""
         return self.services[self.callers[position]], self.services[self.callees[position]]

@@ -20,12 +20,14 @@ from slack_bolt.request.async_request import AsyncBoltRequest
 from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics
-from bot.errors import DeliveryError, Unauthorized
+from bot.errors import BadRequest, DeliveryError, Unauthorized
 from bot.model import Message
 from bot.sinks import Sink
+from bot.slack.asker import NOBODY, Asker
 from bot.slack.command_views import dressed, refused
 from bot.slack.commands import BY_WORD, SERVICE, written
-from bot.slack.desk import NOBODY, Asker, Desk, Reply
+from bot.slack.desk import Desk, Reply
+from bot.slack.digest_view import EXPECTED, LOOK, OPEN
 from bot.slack.home import Home
 from bot.slack.home_views import CHOOSE_TEAM
 from bot.slack.mrkdwn import code, escape, truncate
@@ -64,7 +66,7 @@ class SlackDoor:
         self._desk = desk
         self._home = home
         self._sink = sink
-        self._talk = Talk(lambda text, user: self._answered(text, Asker(user), share=False), sink)
+        self._talk = Talk(lambda text, asker: self._answered(text, asker, share=False), sink)
         self._zones = Zones(client)
         self._answering = 0
         self._signed = bool(signing_secret)
@@ -81,6 +83,7 @@ class SlackDoor:
         app.command(re.compile("^/"))(self._command)
         app.action(re.compile(f"^{SHOW_SERVICE}|^{RUN}"))(self._click)
         app.action(SHARE)(self._share)
+        app.action(re.compile(f"^({EXPECTED}|{LOOK}|{OPEN})_"))(self._judged)
         app.action(CHOOSE_TEAM)(self._choose_team)
         app.event("app_home_opened")(self._opened)
         app.action(re.compile(f"^{OPEN_LINK}"))(self._acknowledge)
@@ -110,7 +113,11 @@ class SlackDoor:
     async def _command(self, ack: AsyncAck, command: dict[str, Any], respond: AsyncRespond) -> None:
         """`/topology …`. From the live map the answer is the acknowledgement itself; what takes longer follows it."""
         text = str(command.get("text", "")).strip()
-        asker = Asker(str(command.get("user_id", "")), str(command.get("user_name", "")))
+        asker = Asker(
+            str(command.get("user_id", "")),
+            str(command.get("user_name", "")),
+            channel=str(command.get("channel_id", "")),
+        )
         if not self._desk.slow(text):
             reply = await self._desk.answer(text, time.time(), asker)
             self._count(reply.what, asker)
@@ -144,6 +151,22 @@ class SlackDoor:
         shared = f"{escape(truncate(asker.name or 'somebody', 80))} shared {code('/topology ' + reply.question)}"
         content = _content(dressed(reply.message, [shared]))
         await respond(**content, response_type="in_channel", replace_original=False, delete_original=True)
+
+    async def _judged(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
+        """A click on a digest's line: remembered, shown in the digest, and said to whoever clicked."""
+        await ack()
+        if not self._ours(str(body.get("response_url", ""))):
+            return
+        asker, container = _asker(body), body.get("container")
+        ts = str(container.get("message_ts", "")) if isinstance(container, dict) else ""
+        try:
+            said = await self._desk.digests.clicked(
+                str(action.get("action_id", "")), str(action.get("value", "")), asker, ts, time.time()
+            )
+        except BadRequest as error:
+            said = refused(str(error))
+        self._count("digest answer", asker)
+        await respond(**_ephemeral(said), replace_original=False)
 
     async def _event(self, body: dict[str, Any]) -> None:
         """Somebody mentions the bot or writes to it. Bolt has acknowledged already."""
@@ -218,9 +241,9 @@ class SlackDoor:
 
 def _asker(body: dict[str, Any]) -> Asker:
     """Who clicked."""
-    user = body.get("user")
-    found = user if isinstance(user, dict) else {}
-    return Asker(str(found.get("id") or ""), str(found.get("name") or found.get("username") or ""))
+    user, channel = (one if isinstance(one, dict) else {} for one in (body.get("user"), body.get("channel")))
+    name = str(user.get("name") or user.get("username") or "")
+    return Asker(str(user.get("id") or ""), name, channel=str(channel.get("id") or ""))
 
 
 def _content(message: Message) -> dict[str, Any]:

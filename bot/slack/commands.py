@@ -69,6 +69,15 @@ COMMANDS = (
     Command("alias", "alias [A = B]", "A is another name of B; alone: all that people said", 0, 2, slow=True),
     Command("unalias", "unalias A", "take back what people said of A", slow=True),
     Command("unlike", "unlike A = B", "A is not B: do not suggest it again", 2, 2, slow=True),
+    Command(
+        "digest",
+        "digest [subscribe … | preview | unsubscribe N]",
+        "every day: which dependencies are new, gone or changed, of `team=T`, `tier=1`, `domain=D` or `service=S`, "
+        "`at 09:00 in Europe/Berlin`; alone: those there are",
+        0,
+        1,
+        slow=True,
+    ),
     Command("health", "health", "whether the bot itself is well, and what to mend", 0, 0, slow=True),
     Command(HELP, "help [COMMAND]", "this text", 0, 1),
 )
@@ -139,6 +148,8 @@ def _names(command: Command, rest: str) -> tuple[str, ...]:
         found = [one.strip(' "“”') for one in rest.split("=", 1)]
     elif command.word in _EQUATIONS and found:
         found = [""]  # two names without a sign between them could mean either
+    if command.word == "digest":
+        found = [rest] if rest else []  # which has a little language of its own
     if command.word == "why":
         found = [" ".join(found)] if found else []
     return tuple(found)

@@ -10,7 +10,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
-from datetime import UTC, tzinfo
+from datetime import tzinfo
 from typing import Any
 
 from bot import moments
@@ -24,7 +24,9 @@ from bot.model import Message
 from bot.slack import answers as service_views
 from bot.slack import command_views as views
 from bot.slack import stored_views
+from bot.slack.asker import NOBODY, Asker
 from bot.slack.commands import AROUND, BY_WORD, HELP, SERVICE, Asked, moment_text, parse, written
+from bot.slack.digest_talk import DigestTalk
 from bot.slack.kept import Stored
 from bot.slack.mrkdwn import date, escape, truncate
 from bot.slack.views import run_button
@@ -37,25 +39,10 @@ _AROUND = Query(limit=400)
 _BLAST = Query(limit=300)
 _DAY = "-1d"
 _OFFSET = re.compile(r"(?:[zZ]|:\d\d[+-]\d\d(?::?\d\d)?)$")
-_UNSHARED = frozenset((HELP, "confirm", "reject", "alias", "unalias", "unlike"))
+_UNSHARED = frozenset((HELP, "confirm", "reject", "alias", "unalias", "unlike", "digest"))
 """A button that shares asks again, and these are not for asking twice."""
 
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Asker:
-    """Who asks: a Slack user id and name where they are known, and the zone in which he types times."""
-
-    id: str = ""
-    name: str = ""
-    zone: tzinfo = UTC
-
-    def __str__(self) -> str:
-        return f"{self.name} ({self.id})" if self.name and self.id else self.name or self.id or "somebody"
-
-
-NOBODY = Asker()
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,20 +80,23 @@ class _Unclear(NotFound):
 class Desk:
     """One per program."""
 
-    def __init__(self, view: MapView, stored: Stored, book: AliasBook) -> None:
+    def __init__(self, view: MapView, stored: Stored, book: AliasBook, digests: DigestTalk) -> None:
+        self.digests = digests
         self._view = view
         self._stored = stored
         self._book = book
         self._makers: dict[str, Callable[[_Case], Awaitable[Message]]] = {
             SERVICE: self._service, AROUND: self._around, "path": self._path, "blast": self._blast, "causes": self._causes,
             "diff": self._diff, "owner": self._owner, "why": self._why, "health": self._health, "alias": self._alias,
-            "confirm": self._confirm, "reject": self._reject, "unalias": self._unalias, "unlike": self._unlike, HELP: self._help,
+            "confirm": self._confirm, "reject": self._reject, "unalias": self._unalias, "unlike": self._unlike,
+            "digest": self._digest, HELP: self._help,
         }  # fmt: skip
 
     def timed(self, text: str) -> bool:
         """Whether a text has a time in it that means something else in every zone."""
         try:
-            return any(_zoned(typed) for typed in _times(parse(text)))
+            asked = parse(text)
+            return asked.command.word == "digest" or any(_zoned(typed) for typed in _times(asked))
         except BadRequest:
             return False
 
@@ -270,6 +260,9 @@ class Desk:
 
     async def _unalias(self, case: _Case) -> Message:
         return views.told(await self._book.forget(case.asked.names[0], str(case.asker), case.now))
+
+    async def _digest(self, case: _Case) -> Message:
+        return await self.digests.answer("".join(case.asked.names), case.asker, case.now)
 
     async def _health(self, case: _Case) -> Message:
         return stored_views.health(await self._stored.health())

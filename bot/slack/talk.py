@@ -17,6 +17,7 @@ import structlog
 from bot import metrics
 from bot.errors import DeliveryError
 from bot.sinks import Sink
+from bot.slack.asker import Asker
 from bot.slack.desk import Reply
 
 _REMEMBERED, _REMEMBERED_SECONDS = 5_000, 3_600.0
@@ -25,8 +26,8 @@ _LINK = re.compile(r"<(?:https?://|mailto:|#)?[^<>|]*\|([^<>]*)>|<(?:https?://|m
 
 log = structlog.get_logger(__name__)
 
-Ask = Callable[[str, str], Awaitable[Reply]]
-"""(text, the asker's user id) -> an answer that everybody may see."""
+Ask = Callable[[str, Asker], Awaitable[Reply]]
+"""(text, who asks and where) -> an answer that everybody may see."""
 
 
 class Talk:
@@ -47,7 +48,7 @@ class Talk:
             metrics.COMMANDS.labels(f"passed over: {why}").inc()
             return
         text = question(str(event["text"])[:8_000])
-        reply = await self._ask(text, str(event["user"]))
+        reply = await self._ask(text, Asker(str(event["user"]), channel=str(event["channel"])))
         # In a direct conversation nobody else reads along, so a thread would only hide the answer.
         thread = event.get("thread_ts") or (None if event.get("channel_type") == "im" else event["ts"])
         try:

@@ -69,7 +69,8 @@ async def forget(connection: AsyncConnection, incidents: Sequence[int], before: 
         keys = [ROOT_KEY.format(incident=incident) for incident in incidents[start : start + _BATCH]]
         await connection.execute(delete(_outbox).where(or_(_outbox.c.key.in_(keys), _outbox.c.parent_key.in_(keys))))
     settled = _outbox.c.state.in_(("sent", "failed")) & (_outbox.c.updated_at < before)
-    await connection.execute(delete(_outbox).where(settled, _outbox.c.key.like("delivery:%")))
+    of_none = or_(_outbox.c.key.like("delivery:%"), _outbox.c.key.like("digest:%"))
+    await connection.execute(delete(_outbox).where(settled, of_none))
     # Notes are named after PagerDuty's incident, which may come again as another incident of ours; its number never does.
     # One that waits goes, too: it may be left from when there was a token.
     old = _outbox.c.updated_at < before

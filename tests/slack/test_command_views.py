@@ -12,12 +12,17 @@ from hypothesis import strategies as st
 from bot import names
 from bot.alias_book import AliasBook
 from bot.catalog.entries import Catalog, CatalogEntry
+from bot.digest.contents import Line
 from bot.enrich.view import MapView
 from bot.errors import NotFound
-from bot.model import Layer, Message, Owner
+from bot.model import Layer, Message, Owner, Subscription
 from bot.moments import iso
-from bot.slack.desk import Asker, Desk
+from bot.slack.asker import Asker
+from bot.slack.desk import Desk
+from bot.slack.digest_talk import Defaults, DigestTalk
+from bot.slack.digest_view import Digest, digest
 from bot.storage.alias_store import AliasStore, AliasWord
+from bot.storage.digest_store import DigestStore
 from tests.kit.block_kit import mentions, refusal
 from tests.kit.maps import NOW, MapMaker, minute, tally
 
@@ -27,7 +32,8 @@ HOSTILE = (
 )  # fmt: skip
 NAMES = st.sampled_from(HOSTILE) | st.text(min_size=1, max_size=300)
 QUESTIONS = ("{0}", "around {0} 6", "path {0} {1}", "blast {0} {1}", "owner {0}", "help {0}", "why {0}", "diff {0} 1h", "causes {0}",
-             "{0} at 02:50", "health", "alias {0} = {1}", "unlike {0} = {1}", "alias", "unalias {0}")  # fmt: skip
+             "{0} at 02:50", "health", "alias {0} = {1}", "unlike {0} = {1}", "alias", "unalias {0}", "digest",
+             'digest subscribe team="{0}" at 7:30', "digest preview domain={0}", "digest preview 1", "digest {0}")  # fmt: skip
 
 
 class Hostile:
@@ -94,8 +100,29 @@ class Words(AliasStore):
         return self.said
 
 
+class Subscriptions(DigestStore):
+    """Who gets a digest, in memory."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.kept = [Subscription(number, "C1", "U1", NOW, 540, "UTC", team=word) for number, word in enumerate(words)]
+
+    async def subscribe(self, wanted: Subscription) -> Subscription:
+        return wanted
+
+    async def subscriptions(self, channel: str = "") -> list[Subscription]:
+        return self.kept
+
+
+class Writer:
+    """Digests in which everything is called like something hostile."""
+
+    async def preview(self, asked: Subscription, now: float) -> Message:
+        return digest(Digest(asked.team, [Line("new", asked.team, asked.domain, (), 1.0, 2.0, asked.team)]))
+
+
 def desk_of(view: MapView, words: list[str]) -> Desk:
-    return Desk(view, Hostile(view, words), AliasBook(view, Words()))
+    talk = DigestTalk(view, Subscriptions(words), Writer(), lambda: None, Defaults())
+    return Desk(view, Hostile(view, words), AliasBook(view, Words()), talk)
 
 
 FRAME = {
@@ -134,7 +161,9 @@ async def test_no_name_makes_a_message_too_long_or_mentions_anybody(words: list[
     desk = desk_of(view, words)
     for question in QUESTIONS:
         for first, second in (typed, ("payments", "ledger"), ("web", typed[0])):
-            acceptable((await desk.answer(question.format(first, second), NOW)).message)
+            acceptable(
+                (await desk.answer(question.format(first, second), NOW, Asker("U1", first, channel="C1"))).message
+            )
 
 
 async def test_a_hub_with_thousands_of_callers_fits_a_message() -> None:

@@ -30,7 +30,8 @@ from tests.kit.migrations import HEAD
 from tests.kit.postgres import Postgres
 
 TABLES = {
-    "alembic_version", "alert", "change_events", "decision", "delivery", "edge", "edge_block", "edge_late", "edge_seen", "edge_window",
+    "alembic_version", "alert", "change_events", "decision", "delivery", "digest_answer", "digest_subscription", "digest_told",
+    "edge", "edge_block", "edge_late", "edge_seen", "edge_window",
     "layer_memory",
     "layer_write",
     "incident", "alias_word", "home_team", "incident_grade", "kept_from", "outbox", "property_change", "service", "unrolled",

@@ -5,9 +5,9 @@ from __future__ import annotations
 from alembic import context
 from sqlmodel import SQLModel
 
-from bot.storage import tables
+from bot.storage import digest_tables, tables
 
-assert tables.COUNTS  # the import is what fills the metadata  # noqa: S101
+assert tables.COUNTS and digest_tables.__doc__  # the imports are what fills the metadata  # noqa: S101, PT018
 
 context.configure(
     connection=context.config.attributes["connection"],

@@ -1,0 +1,213 @@
+"""A daily digest in Slack, from asking for it to what is said of its lines: the whole bot, its outbox, the real Bolt."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bot.app import Running
+from bot.model import Kind, Layer, Node
+from bot.storage.database import Database
+from bot.storage.digest_store import DigestStore
+from bot.storage.map_store import MapStore, StoredEdge
+from tests.kit.bots import bot, until, with_slack
+from tests.kit.fake_slack import FakeSlack
+from tests.kit.maps import edge, tally
+from tests.slack.test_commands import answered, buttons_of, click
+
+DAY = 86_400.0
+HOUR = 3_600
+USER = "U000000001"
+CATALOG = """\
+services:
+  - {id: shop, team: Web, tier: 1, domain: sales}
+  - {id: ledger, team: Finance, tier: 3, domain: money}
+  - {id: mail, team: Web, tier: 2}
+"""
+
+Ready = tuple[Running, FakeSlack]
+
+
+async def write(
+    database: Database, *edges: str, ago: list[float], layer: Layer = Layer.TRACE, now: float = 0.0
+) -> None:
+    """Calls on every edge in the minutes that began so many seconds ago."""
+    keys, now = [edge(one) for one in edges], now or time.time()
+    starts = sorted(int((now - one) // 60) * 60 for one in ago)
+    windows = {start: {key: tally(10.0) for key in keys} for start in starts}
+    stored = [StoredEdge(layer, key, float(starts[0]), starts[-1] + 60.0, 60.0, None) for key in keys]
+    kinds = {"stripe.com": Kind.EXTERNAL}
+    nodes = [Node(one, kinds.get(one, Kind.SERVICE), name=one) for key in keys for one in key]
+    await MapStore(database).write(layer, nodes, stored, windows, 0.0)
+
+
+async def remember(url: str) -> None:
+    """Two weeks of web -> shop; since some hours shop calls ledger and stripe.com; and once only, mail."""
+    database = Database(url)
+    await database.upgrade()
+    await write(database, "web>shop", ago=[14 * DAY, *(HOUR * hour for hour in range(1, 40))])
+    await write(database, "shop>ledger", "shop>stripe.com", ago=[60.0 * minute for minute in range(40, 300, 4)])
+    await write(database, "shop>mail", ago=[9_000.0])
+    await database.close()
+
+
+@asynccontextmanager
+async def running(folder: Path, slack: FakeSlack) -> AsyncIterator[Running]:
+    (folder / "services.yaml").write_text(CATALOG)
+    async with bot(folder, catalog=folder / "services.yaml", **with_slack(slack.url)) as (running, _):
+        yield running
+
+
+@pytest.fixture
+async def ready(tmp_path: Path) -> AsyncIterator[Ready]:
+    """A bot with a history, and its Slack."""
+    await remember(f"sqlite:///{tmp_path}/bot.db")
+    async with FakeSlack() as slack, running(tmp_path, slack) as bot:
+        yield bot, slack
+
+
+async def ask(ready: Ready, text: str, channel: str = "incidents") -> dict[str, Any]:
+    running, slack = ready
+    before = len(slack.responses)
+    await slack.slash_command(running.url, text, channel=channel)
+    return await answered(slack, before)
+
+
+async def test_a_preview_tells_what_is_new_and_nothing_of_a_one_off(ready: Ready) -> None:
+    said = await ask(ready, "digest preview")
+
+    assert "*Dependencies of all services*: 2 new" in said["text"]
+    assert "*shop* now calls *ledger* · other team's · tier 1 needs 3 · trace 650 · owner Finance" in said["text"]
+    assert "*shop* now calls *stripe.com* · external · trace 650 · no owner known" in said["text"]
+    assert "mail" not in said["text"]
+    assert ready[1].called("chat.postMessage") == []
+
+
+@pytest.mark.parametrize(
+    ("typed", "told"),
+    [
+        ("team=finance", ["ledger"]), ("tier=3", ["ledger"]), ("domain=money", ["ledger"]), ("service=stripe.com", ["stripe.com"]),
+        ("team=web", ["ledger", "stripe.com"]), ("team=nobody", []), ("service=ledger team=Web", []),
+    ],
+)  # fmt: skip
+async def test_a_preview_keeps_to_what_was_asked_for(ready: Ready, typed: str, told: list[str]) -> None:
+    said = await ask(ready, f"digest preview {typed}")
+
+    assert [one for one in ("ledger", "stripe.com") if f"now calls *{one}*" in said["text"]] == told
+
+
+async def test_a_digest_is_asked_for_listed_and_ended(ready: Ready) -> None:
+    ready[1].workspace.zones[USER] = "Asia/Kolkata"
+    said = await ask(ready, 'digest subscribe team="Web" at 7:30')
+    assert "Digest 1: what is new, gone and changed among the dependencies of *team=Web*" in said["text"]
+    assert "here at 07:30 Asia/Kolkata" in said["text"]
+
+    assert "1. `team=Web` here at 07:30 Asia/Kolkata, next <!date^" in (await ask(ready, "digest"))["text"]
+    assert "*shop* now calls *ledger*" in (await click(ready, buttons_of(said)["Preview"]))["text"]
+    assert "Digest 1 is ended." in (await click(ready, buttons_of(said)["Unsubscribe"]))["text"]
+    assert "There is no digest here yet" in (await ask(ready, "digest list"))["text"]
+    assert "There is no digest 1 here" in (await ask(ready, "digest unsubscribe 1"))["text"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "why"),
+    [
+        ("digest subscribe at 25:00", "no time of day"), ("digest subscribe in Mars/Base", "no time zone"),
+        ("digest subscribe colour=red", "says nothing here"), ("digest subscribe service=nosuch", "No service called 'nosuch'"),
+        ("digest frobnicate", "nothing one can do with digests"), ("digest unsubscribe", "Say which"),
+        ("digest subscribe =", "Say it like this"),
+    ],
+)  # fmt: skip
+async def test_what_makes_no_digest_is_refused_in_words(ready: Ready, typed: str, why: str) -> None:
+    assert why in (await ask(ready, typed))["text"]
+    assert "There is no digest here yet" in (await ask(ready, "digest"))["text"]
+
+
+async def due_now(url: str, **changes: Any) -> None:
+    """Has the first subscription come due a minute ago, in whole minutes of UTC."""
+    database = Database(url)
+    store = DigestStore(database)
+    (kept,) = await store.subscriptions()
+    moment = int(time.time() // 60 % 1_440)
+    async with database.write() as connection:
+        await connection.exec_driver_sql(
+            f"UPDATE digest_subscription SET minute = {moment}, zone = 'UTC', created_at = created_at - 7200 WHERE id = {kept.id}"
+        )
+    await database.close()
+
+
+async def posted(slack: FakeSlack, channel: str, count: int = 1) -> list[Any]:
+    async def come() -> bool:
+        return channel in slack.workspace.channels and len(slack.messages(channel)) >= count
+
+    await until(come, "no digest came", 30)
+    return slack.messages(channel)
+
+
+async def test_a_digest_that_is_due_is_posted_once_though_the_bot_is_stopped_and_started(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/bot.db"
+    await remember(url)
+    async with FakeSlack() as slack:
+        channel = slack.workspace.channel("incidents").id
+        async with running(tmp_path, slack) as bot:
+            await ask((bot, slack), "digest subscribe")
+        await due_now(url)
+        for _ in range(3):
+            async with running(tmp_path, slack):
+                (message,) = await posted(slack, channel)
+        assert "*Dependencies of all services*: 2 new" in message.text
+        assert len(slack.called("chat.postMessage")) == 1
+
+
+async def test_what_is_said_of_a_line_is_shown_to_all_and_can_be_taken_back(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/bot.db"
+    await remember(url)
+    async with FakeSlack() as slack:
+        channel = slack.workspace.channel("incidents").id
+        async with running(tmp_path, slack) as bot:
+            await ask((bot, slack), "digest subscribe")
+        await due_now(url)
+        async with running(tmp_path, slack) as bot:
+            (message,) = await posted(slack, channel)
+            said = await press((bot, slack), message, "Expected")
+            assert "Noted as expected, and not told again: new shop → ledger." in said["text"]
+            await edited(message, "✅ expected (someone)")
+            assert "ledger" not in (await ask((bot, slack), "digest preview"))["text"]
+
+            await press((bot, slack), message, "Look into it")
+            await edited(message, "🔎 looked into (someone)")
+            again = await ask((bot, slack), "digest preview")
+            assert "open: new shop → stripe.com, looked into by someone" in again["text"]
+
+            await click((bot, slack), buttons_of(said)["Undo"] | {"action_id": "digest_open_0"})
+            assert "*shop* now calls *ledger*" in (await ask((bot, slack), "digest preview"))["text"]
+            assert len(slack.messages(channel)) == 1
+            assert slack.workspace.mentions == []
+
+
+async def press(ready: Ready, message: Any, label: str) -> dict[str, Any]:
+    """Click on the first button of that label in a digest that Slack shows."""
+    running, slack = ready
+    before = len(slack.responses)
+    button = next(
+        one
+        for block in message.blocks
+        if block["type"] == "actions"
+        for one in block["elements"]
+        if one["text"]["text"] == label
+    )
+    payload = {"actions": [button | {"block_id": "b"}], "container": {"type": "message", "message_ts": message.ts}}
+    assert (await slack.interaction(running.url, payload)).status == 200
+    return await answered(slack, before)
+
+
+async def edited(message: Any, fact: str) -> None:
+    async def come() -> bool:
+        return fact in str(message.blocks)
+
+    await until(come, f"nobody sees {fact}")
