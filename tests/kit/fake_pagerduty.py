@@ -2,7 +2,8 @@
 
 It wants the token, `From` with a user it knows where orders are given, known ids and bodies of the documented shape.
 `trouble` holds what goes wrong next, in order: a status to answer, `drop` (the connection breaks before the order is
-taken), `lost` (the order is taken, the answer is not), `hang` (no answer within the caller's patience), `bare 429`.
+taken), `lost` (the order is taken, the answer is not), `hang` (no answer within the caller's patience), `bare 429`. `outage` is
+trouble that goes on until `recover`.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -49,7 +50,9 @@ class FakePagerDuty:
     users: set[str] = field(default_factory=lambda: {REQUESTER})
     given: list[tuple[str, str]] = field(default_factory=list)
     """Orders that were carried out, as (whose, what became of the incident)."""
+    outage: str | int = ""
     _numbers: int = 0
+    _recovered: asyncio.Event = field(default_factory=asyncio.Event)
 
     def routes(self) -> list[web.RouteDef]:
         """What of the API is served."""
@@ -66,6 +69,11 @@ class FakePagerDuty:
             web.post("/service_dependencies/associate", self.associate),
         ]
 
+    def recover(self) -> None:
+        """End the outage; what hangs in it is let go of without an answer."""
+        self.outage = ""
+        self._recovered.set()
+
     @web.middleware
     async def strict(self, request: web.Request, handler: Any) -> web.StreamResponse:
         """Authentication, trouble, and `From` where it must be."""
@@ -75,9 +83,11 @@ class FakePagerDuty:
             return _error(401, 2006, "You are not authorized")
         if "version=2" not in request.headers.get("Accept", ""):
             return _error(406, 2000, "Not acceptable")
-        wrong = self.trouble.pop(0) if self.trouble else ""
+        wrong = self.trouble.pop(0) if self.trouble else self.outage
         if wrong == "hang":
-            await asyncio.sleep(30)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._recovered.wait(), 30)
+            wrong = "drop"
         if wrong == "bare 429":
             return web.Response(status=429)
         if wrong == 429:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import Any
@@ -79,24 +78,6 @@ async def test_an_alert_from_elsewhere_that_joins_the_incident_changes_its_note(
         await noted(fake, "Q1234", "alertmanager ×1")
 
 
-async def test_the_webhook_about_our_own_note_changes_nothing(tmp_path: Path) -> None:
-    async with fake_pagerduty() as fake, bot(tmp_path, **writing(fake)) as (_, session):
-        fake.incidents["Q1234"] = Incident()
-        await send(session, pagerduty())
-        written = await noted(fake, "Q1234", "payments")
-        echo = {"id": "01ECHO", "event_type": "incident.annotated", "resource_type": "incident", "occurred_at": rfc3339(time.time()),
-                "data": {"type": "incident_note", "id": "N1", "incident": {"id": "Q1234"}, "content": written}}  # fmt: skip
-        await send(session, json.dumps({"event": echo}).encode())
-
-        async def worked() -> bool:
-            return bool((await get(session, "/api/v1/doctor"))["alerts"]["pagerduty"]["count"] == 2)
-
-        await until(worked, "the echo did not come")
-        orders = [asked for asked in fake.asked if asked[0] in ("POST", "PUT")]
-
-    assert orders == [("POST", "/incidents/Q1234/notes")]
-
-
 async def test_the_incidents_own_alerts_name_the_service_where_the_webhook_does_not(tmp_path: Path) -> None:
     details = {"firing": "Labels:\n - alertname = Errors\n - service = payments\nAnnotations:\n - service = checkout\n"}
     async with fake_pagerduty() as fake, bot(tmp_path, **writing(fake)) as (_, session):
@@ -104,24 +85,6 @@ async def test_the_incidents_own_alerts_name_the_service_where_the_webhook_does_
         await learn(session)
         await send(session, pagerduty(service="Everything we page for"))
         await noted(fake, "Q1234", "payments is failing")
-
-
-async def test_a_pagerduty_that_answers_nothing_delays_its_note_and_not_the_message(tmp_path: Path) -> None:
-    async with fake_pagerduty() as fake, bot(tmp_path, **writing(fake)) as (running, session):
-        fake.incidents["Q1234"] = Incident()
-        await learn(session)
-        fake.trouble = ["hang"] * 20
-        started = time.monotonic()
-        await send(session, pagerduty())
-
-        async def posted() -> bool:
-            rows = await running.outbox.latest(5)
-            return any(row.sent_revision for row in rows)
-
-        await until(posted, "the message did not go out")
-        assert time.monotonic() - started < 4.0
-        assert [row.channel for row in await running.outbox.latest(5)] == ["#incidents"]
-        assert fake.incidents["Q1234"].notes == []
 
 
 async def test_custom_fields_are_filled_with_the_facts_they_were_given(tmp_path: Path) -> None:
