@@ -170,7 +170,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             alerts,
             view,
             parsers,
-            IncidentWords(),
+            IncidentWords(hands.acknowledger is not None),
             settings.channel,
             ingest.feed.incident,
             lambda: worker.hurried,
@@ -236,7 +236,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         application.add_routes(Pages(outbox, gate, first_steps(*settings.host_port)).routes())
         slack: SlackDoor | None = None
         if client is not None:
-            asked = StoredAnswers(parts, history, incidents, again.due)
+            asked = StoredAnswers(parts, history, incidents, again.due, hands.acknowledger)
             home = Home(view, asked, partial(publish_home, client))
             secret = revealed(settings.slack_signing_secret)
             defaults = Defaults(minute_of(settings.digest_time), settings.digest_quiet)

@@ -66,6 +66,7 @@ COMMANDS = (
         2,
         slow=True,
     ),
+    Command("ack", "ack INCIDENT", "you have it: PagerDuty is told, and the message says so", slow=True),
     Command("alias", "alias [A = B]", "A is another name of B; alone: all that people said", 0, 2, slow=True),
     Command("unalias", "unalias A", "take back what people said of A", slow=True),
     Command("unlike", "unlike A = B", "A is not B: do not suggest it again", 2, 2, slow=True),

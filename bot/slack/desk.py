@@ -39,7 +39,7 @@ _AROUND = Query(limit=400)
 _BLAST = Query(limit=300)
 _DAY = "-1d"
 _OFFSET = re.compile(r"(?:[zZ]|:\d\d[+-]\d\d(?::?\d\d)?)$")
-_UNSHARED = frozenset((HELP, "confirm", "reject", "alias", "unalias", "unlike", "digest"))
+_UNSHARED = frozenset((HELP, "ack", "confirm", "reject", "alias", "unalias", "unlike", "digest"))
 """A button that shares asks again, and these are not for asking twice."""
 
 Json = dict[str, Any]
@@ -88,7 +88,7 @@ class Desk:
         self._makers: dict[str, Callable[[_Case], Awaitable[Message]]] = {
             SERVICE: self._service, AROUND: self._around, "path": self._path, "blast": self._blast, "causes": self._causes,
             "diff": self._diff, "owner": self._owner, "why": self._why, "health": self._health, "alias": self._alias,
-            "confirm": self._confirm, "reject": self._reject, "unalias": self._unalias, "unlike": self._unlike,
+            "ack": self._ack, "confirm": self._confirm, "reject": self._reject, "unalias": self._unalias, "unlike": self._unlike,
             "digest": self._digest, HELP: self._help,
         }  # fmt: skip
 
@@ -241,6 +241,10 @@ class Desk:
         incident, service = case.asked.names
         said = await self._stored.reject(incident, service, str(case.asker))
         return views.told(f"Noted: it is not {said}. The incident is thought about again.")
+
+    async def _ack(self, case: _Case) -> Message:
+        numbers = await self._stored.acknowledge(case.asked.names[0], case.asker.name)
+        return views.told(f"PagerDuty knows that you have {', '.join(numbers)}.")
 
     async def _alias(self, case: _Case) -> Message:
         if not case.asked.names:

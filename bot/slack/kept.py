@@ -36,6 +36,10 @@ class Stored(Protocol):
         """Note that a service is not what an open incident comes from; gives the service's id."""
         ...
 
+    async def acknowledge(self, incident: str, who: str) -> list[str]:
+        """Tell where an open incident's alerts came from that somebody has it; gives the numbers of those told."""
+        ...
+
     async def health(self) -> Json:
         """The doctor's findings."""
         ...

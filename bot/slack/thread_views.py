@@ -28,11 +28,15 @@ _OTHERS_ASKED = 2
 
 
 class IncidentWords:
-    """How an incident is written in Slack (the Protocol in `bot.incidents.steps`)."""
+    """How an incident is written in Slack (the Protocol in `bot.incidents.steps`). `acknowledges`: whether somebody is there to
+    be told that an incident is taken."""
+
+    def __init__(self, acknowledges: bool = False) -> None:
+        self._acknowledges = acknowledges
 
     def incident(self, facts: IncidentFacts) -> Message:
         """The root message."""
-        return views.incident(facts)
+        return views.incident(facts, self._acknowledges)
 
     def evidence(self, evidence: Evidence, facts: IncidentFacts) -> Message:
         """The first post of the thread."""

@@ -69,14 +69,16 @@ def link_button(label: str, url: str, number: int) -> Block:
 # -- the incident's root message -------------------------------------------------------------------------------------
 
 
-def incident(facts: IncidentFacts) -> Message:
-    """The root message: what is failing, how badly, who is hit and who will be, who owns it, how complete the map is."""
+def incident(facts: IncidentFacts, acknowledges: bool = False) -> Message:
+    """The root message: what is failing, how badly, who is hit and who will be, who owns it, how complete the map is. With
+    `acknowledges` there is a button to take what PagerDuty waits for somebody to take."""
     lines = [_headline(facts), _scope(facts)]
     if facts.state == "resolved":
         return _message(lines[0], [section(f"{lines[0]}\n{lines[1]}")], [lines[1]])
     body = _reading(facts)
     blocks = [section(lines[0]), context(lines[1]), *(section("\n".join(body)) for _ in (1,) if body)]
-    buttons = _buttons(facts)
+    buttons = _take(facts) if acknowledges else []
+    buttons += _buttons(facts)
     if buttons:
         blocks.append({"type": "actions", "elements": buttons})
     footer = _footer(facts)
@@ -214,6 +216,13 @@ def _unknown(service: FailingService) -> str:
     closest = ", ".join(escape(name) for name in service.closest)
     first = escape(service.closest[0]) if service.closest else ""
     return words.render("incident_unknown.txt.j2", name=escape(service.name), closest=closest, first=first).strip()
+
+
+def _take(facts: IncidentFacts) -> list[Block]:
+    waits = facts.state == "open" and any(one.source == "pagerduty" and one.firing for one in facts.sources)
+    return (
+        run_button("Acknowledge", written(BY_WORD["ack"], [facts.services[0]]), 3) if waits and facts.services else []
+    )
 
 
 def _buttons(facts: IncidentFacts) -> list[Block]:

@@ -26,6 +26,7 @@ _ALERT = (
     "summary",
     "severity",
     "link",
+    "number",
     "starts_at",
     "ends_at",
 )

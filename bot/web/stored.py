@@ -10,10 +10,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from bot.actions import Acknowledger
 from bot.enrich.answers import Query
 from bot.enrich.view import MapView
-from bot.errors import NotFound
+from bot.errors import BadRequest, DeliveryError, NotFound
 from bot.history import History
+from bot.model import AlertStatus
 from bot.names import MAX_ID
 from bot.storage.grade_store import GradeStore
 from bot.storage.incident_reader import IncidentReader
@@ -23,6 +25,7 @@ from bot.web.grades import confirm
 from bot.web.status import Parts, examine
 
 _CHANGES, _CAUSES = 200, 5
+_TOLD = "pagerduty"
 Json = dict[str, Any]
 
 
@@ -30,8 +33,14 @@ class StoredAnswers:
     """Reads the database of one bot."""
 
     def __init__(
-        self, parts: Parts, history: History, incidents: IncidentReader, think_again: Callable[[int], None]
+        self,
+        parts: Parts,
+        history: History,
+        incidents: IncidentReader,
+        think_again: Callable[[int], None],
+        acknowledger: Acknowledger | None,
     ) -> None:
+        self._acknowledger = acknowledger
         self._think_again = think_again
         self._parts = parts
         self._history = history
@@ -81,6 +90,25 @@ class StoredAnswers:
             raise NotFound(f"Incident {found['id']} is over: say who it was with `confirm`.")
         self._think_again(found["id"])
         return cause
+
+    async def acknowledge(self, incident: str, who: str) -> list[str]:
+        """See `Stored.acknowledge`."""
+        if self._acknowledger is None:
+            raise BadRequest(
+                "No PagerDuty user is set to write as, so nobody can be told (TOPOLOGY_BOT_PAGERDUTY_FROM)."
+            )
+        alerts = (await self.incident(incident))["alerts"]
+        firing = {
+            one["fingerprint"]: one for one in alerts if one["source"] == _TOLD and one["status"] == AlertStatus.FIRING
+        }
+        if not firing:
+            raise NotFound("None of its alerts is from PagerDuty and still waits for somebody.")
+        for reference in firing:
+            try:
+                await self._acknowledger.acknowledge(_TOLD, reference, who)
+            except DeliveryError as error:
+                raise BadRequest(f"PagerDuty did not take it: {error}") from None
+        return [one["number"] or reference for reference, one in firing.items()]
 
     async def open_incidents(self, limit: int) -> list[Json]:
         """See `Kept.open_incidents`."""

@@ -55,6 +55,9 @@ class Hostile:
     async def confirm(self, incident: str, service: str, by: str) -> str:
         return self._words[0]
 
+    async def acknowledge(self, incident: str, who: str) -> list[str]:
+        return self._words
+
     async def reject(self, incident: str, service: str, by: str) -> str:
         return self._words[0]
 
