@@ -60,7 +60,7 @@ def show(
     async def read(parts: Parts) -> Answer:
         now = time.time()
         moment = parameters.moment(given, "at", now)
-        view = parts.view if moment is None else await _history(parts).at(moment)
+        view = parts.view if moment is None else await history_of(parts).at(moment)
         if level == WORKLOAD:
             return workload_answers.service(view, service, moment or now, Query())
         return answers.service(view, view.graph.names.resolve(service), moment or now, Query())
@@ -74,7 +74,8 @@ def show(
     say(answer, as_json, "\n".join(workload_lines(answer)) if by_workload else plain(views.service(answer).text))
 
 
-def _history(parts: Parts) -> History:
+def history_of(parts: Parts) -> History:
+    """The past, from what the database has of it."""
     fired = IncidentReader(parts.database).fired
     return History(parts.view, HistoryStore(parts.database), changes=parts.changes, fired=fired)
 
@@ -94,7 +95,7 @@ def diff(
     given = {name: text for name, text in given.items() if text}
 
     async def read(parts: Parts) -> Answer:
-        return await changes(parts.view, _history(parts), given, parameters.query(given))
+        return await changes(parts.view, history_of(parts), given, parameters.query(given))
 
     answer = ask(url, token, "/api/v1/diff", read, given)
     say(answer, as_json, "\n".join(diff_lines(answer)))
@@ -119,7 +120,7 @@ def causes(
     given = {name: text for name, text in {"at": at, "alert": alert, "about": about}.items() if text}
 
     async def read(parts: Parts) -> Answer:
-        return await why(parts.view, _history(parts), IncidentReader(parts.database), service, given, 10)
+        return await why(parts.view, history_of(parts), IncidentReader(parts.database), service, given, 10)
 
     if url and not service:
         service = _of_alert(url, token, alert)
@@ -153,7 +154,7 @@ def blast(
     async def read(parts: Parts) -> Answer:
         now = time.time()
         moment = parameters.moment(given, "at", now)
-        view = parts.view if moment is None else await _history(parts).at(moment)
+        view = parts.view if moment is None else await history_of(parts).at(moment)
         ids = [view.graph.names.resolve(one) for one in services]
         return answers.dependents(view, ids[0], moment or now, Query(), ids[1:])
 

@@ -30,6 +30,22 @@ def diff_lines(answer: Answer) -> list[str]:
     return lines
 
 
+def digest_lines(answer: Answer) -> list[str]:
+    """What a daily digest would tell (see `bot.web.digest`)."""
+    lines = [f"{answer['total']} new, gone or changed from {answer['from']} to {answer['to']}"]
+    for item in answer["items"]:
+        counts = ", ".join(f"{layer} {part['calls']:,.0f}" for layer, part in item["layers"].items())
+        inversion = f"tier {item['tier_inversion']}" if item["tier_inversion"] else ""
+        marks = ["other team's" * item["cross_team"], "external" * item["external"], inversion]
+        facts = [*item["what"], *marks, counts, f"owner {item['owner']}" if item["owner"] else "no owner known"]
+        lines.append(f"  {item['kind']:8}{item['caller']} → {item['callee']}  {' · '.join(filter(None, facts))}")
+    more = answer["total"] - len(answer["items"])
+    lines += [f"  and {more} more"] if more else []
+    if answer["unattributed"] is not None:
+        lines.append(f"{_percent(answer['unattributed'])} of connections have an end that nobody could attribute")
+    return lines
+
+
 def change_lines(answer: Answer) -> list[str]:
     """Change events, newest first (see `bot.web.changes`)."""
     more = " and more" if answer["next_cursor"] else ""

@@ -72,9 +72,9 @@ COMMANDS = (
     Command("unlike", "unlike A = B", "A is not B: do not suggest it again", 2, 2, slow=True),
     Command(
         "digest",
-        "digest [subscribe … | preview | unsubscribe N]",
-        "every day: which dependencies are new, gone or changed, of `team=T`, `tier=1`, `domain=D` or `service=S`, "
-        "`at 09:00 in Europe/Berlin`; alone: those there are",
+        "digest [subscribe team=T at 09:00]",
+        "every day: which dependencies are new, gone or changed, by `team=`, `domain=`, `tier=` or `service=`, `in Europe/Berlin`; "
+        "also `preview`, `unsubscribe N`; alone: those there are",
         0,
         1,
         slow=True,

@@ -28,6 +28,7 @@ from bot.storage.incident_reader import IncidentReader
 from bot.web import openapi, parameters
 from bot.web.auth import Gate
 from bot.web.changes import change_events
+from bot.web.digest import news
 from bot.web.problem import json_response
 
 _DAY = 86_400.0
@@ -129,9 +130,9 @@ class Api:
         return json_response(await changes(self._view, self._history, given, query))
 
     async def digest(self, request: web.Request) -> web.Response:
-        """New and gone dependencies of the last day, all layers together."""
+        """Dependencies that became new, gone or changed in the last day, all layers together."""
         given, query = self._given(request, "digest")
-        return json_response(await changes(self._view, self._history, given, query, digest=True))
+        return json_response(await news(self._view, self._history, given, query))
 
     async def changes(self, request: web.Request) -> web.Response:
         """What was deployed, configured, switched or scaled, the newest first."""
@@ -229,10 +230,8 @@ async def why(
     return causes(shown, service, moment, found, limit, until=now if live else moment)
 
 
-async def changes(
-    view: MapView, history: History, given: Mapping[str, str], query: Query, *, digest: bool = False
-) -> dict[str, Any]:
-    """What changed between the moments `from` and `to` (a day before the other; now): the answer of `/diff`, or of `/digest`.
+async def changes(view: MapView, history: History, given: Mapping[str, str], query: Query) -> dict[str, Any]:
+    """What changed between the moments `from` and `to` (a day before the other; now): the answer of `/diff`.
 
     Raises BadRequest for a parameter that is wrong, NotFound for a service that is not on the map.
     """
@@ -246,8 +245,11 @@ async def changes(
     found = {}
     for change in await history.diff(before, after):
         layers = query.layers or {None}
-        fits = change.layer in layers and (not digest or change.kind in ("new", "gone"))
-        if fits and given.get("kind", change.kind) == change.kind and _concerns(view, change, services, query):
+        if (
+            change.layer in layers
+            and given.get("kind", change.kind) == change.kind
+            and _concerns(view, change, services, query)
+        ):
             found[f"{change.caller}\n{change.callee}\n{change.layer or ''}\n{change.kind}"] = change
     keys, next_cursor = page(list(found), query.limit, query.cursor, ordered=False)
     return {

@@ -41,6 +41,7 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter("tier", "only services of this tier", _TEXT),
         Parameter("domain", "only services of this domain", _TEXT),
         Parameter("owner", "only services of this team, or with this Slack handle", _TEXT),
+        Parameter("team", "only services of this team", _TEXT),
         Parameter("environment", "only services of this environment", _TEXT),
         Parameter("limit", "items on a page", {"type": "integer", "minimum": 1, "maximum": MAX_LIMIT, "default": 100}),
         Parameter("cursor", "an earlier answer's `next_cursor`", _TEXT),

@@ -115,6 +115,11 @@ SCHEMAS: dict[str, Schema] = {
         "caller": _TEXT, "callee": _TEXT, "layer": {"enum": ["network", "ipc", "trace", None]},
         "kind": {"enum": ["new", "gone", "changed"]}, "what": _many(_TEXT), "before": _NUMBERS, "after": _NUMBERS,
     }), total=_INTEGER, **{"from": _MOMENT, "to": _MOMENT}),
+    "DigestList": _list(_object({
+        "kind": {"enum": ["new", "gone", "changed"]}, "caller": _TEXT, "callee": _TEXT, "what": _many(_TEXT),
+        "layers": {"type": "object", "additionalProperties": _object({"calls": _NUMBER})}, "owner": _MAYBE_TEXT, "cross_team": _TRUTH,
+        "external": _TRUTH, "tier_inversion": _MAYBE_TEXT, "first_seen": _MOMENT, "last_seen": _MOMENT,
+    }), total=_INTEGER, unattributed=_MAYBE_NUMBER, layers={"type": "object"}, **{"from": _MOMENT, "to": _MOMENT}),
     "ChangeEvent": _CHANGE_EVENT,
     "ChangeAround": {"allOf": [_ref("ChangeEvent"), _object({
         "hops": _INTEGER, "on_path": _TRUTH, "age_seconds": _NUMBER, "seconds_before": _MAYBE_NUMBER})]},

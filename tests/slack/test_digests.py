@@ -11,49 +11,15 @@ from typing import Any
 import pytest
 
 from bot.app import Running
-from bot.model import Kind, Layer, Node
 from bot.storage.database import Database
 from bot.storage.digest_store import DigestStore
-from bot.storage.map_store import MapStore, StoredEdge
 from tests.kit.bots import bot, until, with_slack
+from tests.kit.digests import CATALOG, remember
 from tests.kit.fake_slack import FakeSlack
-from tests.kit.maps import edge, tally
 from tests.slack.test_commands import answered, buttons_of, click
 
-DAY = 86_400.0
-HOUR = 3_600
 USER = "U000000001"
-CATALOG = """\
-services:
-  - {id: shop, team: Web, tier: 1, domain: sales}
-  - {id: ledger, team: Finance, tier: 3, domain: money}
-  - {id: mail, team: Web, tier: 2}
-"""
-
 Ready = tuple[Running, FakeSlack]
-
-
-async def write(
-    database: Database, *edges: str, ago: list[float], layer: Layer = Layer.TRACE, now: float = 0.0
-) -> None:
-    """Calls on every edge in the minutes that began so many seconds ago."""
-    keys, now = [edge(one) for one in edges], now or time.time()
-    starts = sorted(int((now - one) // 60) * 60 for one in ago)
-    windows = {start: {key: tally(10.0) for key in keys} for start in starts}
-    stored = [StoredEdge(layer, key, float(starts[0]), starts[-1] + 60.0, 60.0, None) for key in keys]
-    kinds = {"stripe.com": Kind.EXTERNAL}
-    nodes = [Node(one, kinds.get(one, Kind.SERVICE), name=one) for key in keys for one in key]
-    await MapStore(database).write(layer, nodes, stored, windows, 0.0)
-
-
-async def remember(url: str) -> None:
-    """Two weeks of web -> shop; since some hours shop calls ledger and stripe.com; and once only, mail."""
-    database = Database(url)
-    await database.upgrade()
-    await write(database, "web>shop", ago=[14 * DAY, *(HOUR * hour for hour in range(1, 40))])
-    await write(database, "shop>ledger", "shop>stripe.com", ago=[60.0 * minute for minute in range(40, 300, 4)])
-    await write(database, "shop>mail", ago=[9_000.0])
-    await database.close()
 
 
 @asynccontextmanager
