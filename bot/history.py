@@ -40,8 +40,7 @@ _VIEWS_KEPT = 4
 _VIEW_SECONDS = 60.0
 _FEW = 1_000
 _LEARNT_ANEW_SECONDS = 3_600.0
-_HABITS_SECONDS = 60.0
-"""How old a digest's knowledge of the edges' habits may be."""
+_HABITS_SECONDS = 60.0  # how old a digest's knowledge of the edges' habits may be
 _MAX_EDGES = 2_000_000
 _NAMES_REMEMBERED = 200_000
 _MAX_CHANGES = 20_000
@@ -79,7 +78,7 @@ class History:
         self._gone: set[int] = set()
         self._read_to = 0
         self._learnt = float("-inf")
-        self._growing = asyncio.Lock()
+        self._growing, self._folding = asyncio.Lock(), asyncio.Lock()
         self._views: OrderedDict[tuple[float, ...], tuple[float, MapView]] = OrderedDict()
 
     # -- questions -------------------------------------------------------------------------------------------------------
@@ -121,19 +120,19 @@ class History:
         return await asyncio.to_thread(self._compare, index, pasts, shifts)
 
     async def period(self, since: Moment, until: Moment) -> Reading:
-        """What a digest of `[since, until)` is made from."""
-        await self.refresh(_HABITS_SECONDS)
-        view = await self.at(until)
-        index, size = self._index, len(self._index)
-        seen = []
-        for moment in (since, until):
-            past = await self._store.past(moment, 0)
-            counts = PastCounts(index, past.spans, size)
-            seen.append(await asyncio.to_thread(self._last_seen, index, past, counts, size))
-        fold = PeriodFold(index, size, since, until)
-        for start, end in fold.pieces():
-            spans = await self._store.total(start, end)
-            await asyncio.to_thread(fold.add, spans)
+        """What a digest of `[since, until)` is made from. One at a time: of a big map it takes much memory."""
+        async with self._folding:
+            await self.refresh(_HABITS_SECONDS)
+            view = await self.at(until)
+            index, size = self._index, len(self._index)
+            seen = []
+            for moment in (since, until):
+                past = await self._store.past(moment, 0)
+                counts = PastCounts(index, past.spans, size)
+                seen.append(await asyncio.to_thread(self._last_seen, index, past, counts, size))
+            fold = PeriodFold(index, size, since, until)
+            for start, end in fold.pieces():
+                await asyncio.to_thread(fold.add, await self._store.total(start, end))
         heard = {layer.value: max(0.0, until - last) for layer, last in sorted(view.heard.items())}
         kinds = {service: node.kind for service, node in self._nodes.items()}
         # Whose a line is today's reader wants to know of today.
