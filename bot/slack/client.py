@@ -29,6 +29,7 @@ METADATA_SCOPE = "metadata.message:read"
 MAX_CHANNEL_IDS = 2_000
 
 _CHANNEL_ID = re.compile(r"^[CGD][A-Z0-9]{6,}$")
+_PERSON_ID = re.compile(r"^[UW][A-Z0-9]{6,}$")
 # Slack's clock and ours may differ; a message posted "before" it was written would not be found.
 _CLOCK_SKEW = 60.0
 _HISTORY_PAGES, _LIST_PAGES = 5, 10
@@ -176,11 +177,21 @@ class SlackSink:
         if name not in self._channel_ids:
             if _CHANNEL_ID.match(name):
                 return name
-            await self._list_channels(name)
+            if _PERSON_ID.match(name):
+                await self._open(name)
+            else:
+                await self._list_channels(name)
         try:
             return self._channel_ids[name]
         except KeyError:
             raise LookupFailed("channel_not_found") from None
+
+    async def _open(self, person: str) -> None:
+        """Learn which channel a person's direct conversation with the bot is."""
+        answer = await self._call(self._web.conversations_open(users=person))
+        channel = answer.get("channel")
+        if isinstance(channel, Mapping) and isinstance(channel.get("id"), str):
+            self._remember(person, channel["id"])
 
     async def _list_channels(self, wanted: str) -> None:
         cursor = ""

@@ -19,6 +19,7 @@ METHODS: dict[str, set[str]] = {
     "chat_update": {"chat:write"},
     "conversations_history": {"channels:history", "groups:history"},
     "conversations_list": {"channels:read", "groups:read"},
+    "conversations_open": {"im:write"},
     "conversations_replies": {"channels:history", "groups:history"},
     "users_info": {"users:read"},
     "views_publish": set(),

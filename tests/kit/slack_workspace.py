@@ -25,6 +25,7 @@ ALL_SCOPES = frozenset(
         "groups:history",
         "channels:read",
         "groups:read",
+        "im:write",
         "users:read",
         "metadata.message:read",
     )
@@ -37,6 +38,7 @@ _SCOPES: dict[str, tuple[str, ...]] = {
     "conversations.replies": ("channels:history", "groups:history"),
     "conversations.list": ("channels:read", "groups:read"),
     "conversations.info": ("channels:read", "groups:read"),
+    "conversations.open": ("im:write",),
     "users.info": ("users:read",),
 }
 
@@ -72,6 +74,7 @@ class Workspace:
             "conversations.history": self._history,
             "conversations.info": self._info,
             "conversations.list": self._list,
+            "conversations.open": self._open,
             "conversations.replies": self._replies,
             "users.info": self._user,
             "views.publish": self._publish,
@@ -178,6 +181,11 @@ class Workspace:
         return f"{self._last_ts // 1_000_000}.{self._last_ts % 1_000_000:06d}"
 
     # -- conversations, users, tests -----------------------------------------------------------------------------------
+
+    def _open(self, args: Args) -> Answer:
+        if not str(args.get("users", "")).startswith("U"):
+            raise ApiError("user_not_found")
+        return {"channel": {"id": self._visible_channel(args["users"], by_id=False).id}}
 
     def _history(self, args: Args) -> Answer:
         channel = self._readable_channel(args)

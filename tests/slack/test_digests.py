@@ -18,7 +18,7 @@ from tests.kit.digests import CATALOG, remember
 from tests.kit.fake_slack import FakeSlack
 from tests.slack.test_commands import answered, buttons_of, click
 
-USER = "U000000001"
+USER, DIRECT = "U000000001", "D000000001"
 Ready = tuple[Running, FakeSlack]
 
 
@@ -115,6 +115,13 @@ async def posted(slack: FakeSlack, channel: str, count: int = 1) -> list[Any]:
     return slack.messages(channel)
 
 
+async def settled(running: Running) -> None:
+    async def sent() -> bool:
+        return [row.state for row in await running.outbox.latest(9)] == ["sent"]
+
+    await until(sent, "the outbox does not know that the digest is out", 30)
+
+
 async def test_a_digest_that_is_due_is_posted_once_though_the_bot_is_stopped_and_started(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/bot.db"
     await remember(url)
@@ -140,6 +147,7 @@ async def test_what_is_said_of_a_line_is_shown_to_all_and_can_be_taken_back(tmp_
         await due_now(url)
         async with running(tmp_path, slack) as bot:
             (message,) = await posted(slack, channel)
+            await settled(bot)
             said = await press((bot, slack), message, "Expected")
             assert "Noted as expected, and not told again: new shop → ledger." in said["text"]
             await edited(message, "✅ expected (someone)")
@@ -156,7 +164,27 @@ async def test_what_is_said_of_a_line_is_shown_to_all_and_can_be_taken_back(tmp_
             assert slack.workspace.mentions == []
 
 
-async def press(ready: Ready, message: Any, label: str) -> dict[str, Any]:
+async def test_a_persons_digest_comes_directly_once_though_slacks_answer_is_lost(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/bot.db"
+    await remember(url)
+    async with FakeSlack() as slack:
+        async with running(tmp_path, slack) as bot:
+            said = await ask((bot, slack), "digest subscribe me team=web")
+            assert "to you at 09:00 UTC" in said["text"]
+            assert "There is no digest here" in (await ask((bot, slack), "digest"))["text"]
+        await due_now(url)
+        slack.fail_next("chat.postMessage", "drop", accepted=True)
+        async with running(tmp_path, slack) as bot:
+            (message,) = await posted(slack, DIRECT)
+            await settled(bot)
+            await press((bot, slack), message, "Expected", DIRECT)
+            await edited(message, "✅ expected (someone)")
+            assert "1. `team=web`" in (await ask((bot, slack), "digest", DIRECT))["text"]
+            assert "ledger" not in (await ask((bot, slack), "digest preview 1", DIRECT))["text"]
+        assert len(slack.messages(DIRECT)) == 1
+
+
+async def press(ready: Ready, message: Any, label: str, channel: str = "incidents") -> dict[str, Any]:
     """Click on the first button of that label in a digest that Slack shows."""
     running, slack = ready
     before = len(slack.responses)
@@ -168,7 +196,7 @@ async def press(ready: Ready, message: Any, label: str) -> dict[str, Any]:
         if one["text"]["text"] == label
     )
     payload = {"actions": [button | {"block_id": "b"}], "container": {"type": "message", "message_ts": message.ts}}
-    assert (await slack.interaction(running.url, payload)).status == 200
+    assert (await slack.interaction(running.url, payload, channel=channel)).status == 200
     return await answered(slack, before)
 
 
