@@ -16,6 +16,7 @@ from bot.enrich.thread_evidence import Evidence
 from bot.enrich.thread_lines import Joining
 from bot.incidents.case import Case
 from bot.incidents.correlate import Same
+from bot.incidents.gathering import in_order
 from bot.incidents.path import run
 from bot.incidents.steps import AlertPath, Step
 from bot.storage.alert_records import Folded, Outcome, Queued
@@ -43,10 +44,7 @@ async def _fold(path: AlertPath, found: Same, now: float) -> bool:
     older, younger = await store.incident(found.older), await store.incident(found.younger)
     case = Case(None, now, Outcome(None, now, "folded"), incident=older)
     moved = [replace(one, incident_id=older.id) for one in await opens.members(store, younger.id)]
-    case.members = sorted(
-        [*await opens.members(store, older.id), *moved],
-        key=lambda one: (one.alert.starts_at, one.alert.source, one.alert.fingerprint),
-    )
+    case.members = in_order([*await opens.members(store, older.id), *moved])
     case.cause, case.evidence = stored_cause(older.facts), Evidence.stored(older.facts)
     case.folds = [Joining(moved[0].service or moved[0].named, younger.title, found.reason, folded=True)]
     case.decided("correlate", "folded", f"incident {younger.id}: {found.reason}")

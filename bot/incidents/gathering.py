@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from bot.enrich.facts import Followed, IncidentFacts, SourceCount
 from bot.enrich.view import MapView
 from bot.incidents.case import Case, key_of
@@ -22,9 +24,12 @@ def members(known: list[StoredAlert], case: Case) -> list[StoredAlert]:
     merged = {(stored.alert.source, key_of(stored.alert)): stored for stored in known}
     for alert in case.changed:
         merged[alert.source, key_of(alert)] = StoredAlert(alert, incident_id, *place(case, alert))
-    return sorted(
-        merged.values(), key=lambda stored: (stored.alert.starts_at, stored.alert.source, stored.alert.fingerprint)
-    )
+    return in_order(merged.values())
+
+
+def in_order(alerts: Iterable[StoredAlert]) -> list[StoredAlert]:
+    """An incident's alerts, the first to begin first."""
+    return sorted(alerts, key=lambda stored: (stored.alert.starts_at, stored.alert.source, stored.alert.fingerprint))
 
 
 def routed_by(view: MapView, facts: IncidentFacts) -> tuple[dict[str, tuple[str, ...]], str]:

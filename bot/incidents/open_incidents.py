@@ -38,9 +38,6 @@ class OpenIncidents:
         self._members: dict[int, Sequence[StoredAlert]] = {}
         self._alerts = 0
 
-    def __len__(self) -> int:
-        return len(self._known)
-
     def explaining(self, new: NewAlerts) -> Joined | None:
         """The open incident that new alerts belong to as the map has it; see `correlate.explained`."""
         return explained(new, self.all(), self._window) if self._window > 0 else None
@@ -52,9 +49,10 @@ class OpenIncidents:
 
     def same_as(self, incident_id: int) -> Same | None:
         """Whether an open incident turns out to be one with another; see `correlate.same`."""
-        mine = self._known.get(incident_id) if self._window > 0 else None
-        others = (one for one in self.all() if one.id != incident_id) if mine is not None else ()
-        found = (same(mine, other, self._window) for other in others if mine is not None)
+        mine = self._known.get(incident_id)
+        if mine is None or self._window <= 0:
+            return None
+        found = (same(mine, other, self._window) for other in self.all() if other is not mine)
         return next((one for one in found if one is not None), None)
 
     def drop(self, incident_id: int) -> None:

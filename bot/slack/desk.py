@@ -20,6 +20,7 @@ from bot.enrich.about import known_as
 from bot.enrich.answers import Query
 from bot.enrich.view import MapView
 from bot.errors import BadRequest, NotFound
+from bot.grading.accuracy import NONE_OF_THEM
 from bot.model import Message
 from bot.slack import answers as service_views
 from bot.slack import command_views as views
@@ -233,7 +234,7 @@ class Desk:
         said = await self._stored.confirm(incident, service, str(case.asker))
         return views.told(
             f"Noted: it was {said}. Likely causes are graded by it."
-            if said != "none"
+            if said != NONE_OF_THEM
             else "Noted: it was none of them."
         )
 

@@ -12,6 +12,7 @@ from typing import Any
 from bot.enrich.facts import IncidentFacts
 from bot.enrich.thread_evidence import Evidence, PathCall
 from bot.enrich.told import Line
+from bot.grading.accuracy import NONE_OF_THEM
 from bot.graph.places import spoken
 from bot.model import Message
 from bot.moments import age
@@ -21,7 +22,6 @@ from bot.slack.commands import BY_WORD, written
 from bot.slack.mrkdwn import escape, truncate
 from bot.slack.views import Block, clock, run_button, section
 
-NONE_OF_THEM = "none"
 _NAMES_SHOWN = 5
 _TEXT_LENGTH = 200
 _OTHERS_ASKED = 2
