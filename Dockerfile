@@ -18,6 +18,10 @@ RUN pip wheel --no-deps --wheel-dir /wheels . \
 
 
 FROM python:3.13-slim
+# A font is all that pictures need besides Python's packages.
+RUN apt-get update \
+    && apt-get install --yes --no-install-recommends fonts-dejavu-core \
+    && rm -rf /var/lib/apt/lists/*
 RUN groupadd --system --gid 10001 topology-bot \
     && useradd --system --uid 10001 --gid topology-bot --home-dir /data --no-create-home --shell /usr/sbin/nologin topology-bot \
     && install --directory --owner=topology-bot --group=topology-bot --mode=0750 /data

@@ -8,7 +8,7 @@ TESTS ?=
 JOBS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench outages kills truth clean debian
+.PHONY: help demo test check format bench golden outages kills truth clean debian
 
 help: ## Say what there is to make
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -46,6 +46,9 @@ format: $(VENV)/.installed-dev ## Put the code in the house's format
 
 bench: $(VENV)/.installed-dev ## Measure speed and memory; print the figures beside their targets
 	$(BIN)/python -m tests.benchmarks
+
+golden: $(VENV)/.installed-dev ## Write the messages of named situations anew (tests/slack/golden) and say what changed
+	$(BIN)/python -m tests.slack.write_golden
 
 outages: $(VENV)/.installed-dev ## Break made-up companies and see how often the likely cause is the true one (SEED=1)
 	$(BIN)/python -m tests.outages --first-seed $(or $(SEED),1)

@@ -1,4 +1,5 @@
-"""What a person can have done to an alert where it came from: acknowledged, resolved, silenced. Protocols and values, no I/O.
+"""What a person can have done to an alert where it came from: acknowledged, resolved, silenced. Protocols, values and
+what follows from them alone, no I/O.
 
 Every failure is one of `bot.errors`' `DeliveryError`s.
 """
@@ -9,12 +10,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from bot.alerts.alertmanager import hints
+
 
 class Acknowledger(Protocol):
     """Says at the source that somebody has an incident."""
 
-    async def acknowledge(self, source: str, reference: str, who: str) -> None:
-        """Somebody has it. `reference` is the source's own id of the incident (an alert's `fingerprint` where the source is
+    async def acknowledge(self, source: str, reference: str, who: str) -> str:
+        """Somebody has it; gives in whose name that is said there.
+
+        `reference` is the source's own id of the incident (an alert's `fingerprint` where the source is
         PagerDuty); `who` an e-mail address, or any name. Can be repeated without harm."""
         ...
 
@@ -38,6 +43,14 @@ class SilenceScope:
     matchers: tuple[Matcher, ...]
     alerts: int
     examples: tuple[str, ...] = ()
+
+
+def covering(alerts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """The labels that all these alerts share, for a silence to match; those of the first where the shared ones say neither what
+    is wrong nor with which service: a silence of everything critical is nobody's wish."""
+    first = {name: value for name, value in alerts[0].items() if value}
+    shared = {name: value for name, value in first.items() if all(one.get(name) == value for one in alerts)}
+    return shared if shared.get("alertname") or hints(shared) else first
 
 
 class Silencer(Protocol):

@@ -19,27 +19,41 @@ from slack_sdk.web.async_client import AsyncWebClient
 from bot import config, metrics
 from bot.alerts import alertmanager, pagerduty
 from bot.alias_book import AliasBook, settled
-from bot.assembly import SHUTDOWN_SECONDS, alert_doors, feeds_of, listen, retention, revealed, sparing_the_collector
+from bot.assembly import (
+    SHUTDOWN_SECONDS,
+    alert_doors,
+    courtesies,
+    feeds_of,
+    listen,
+    retention,
+    revealed,
+    sparing_the_collector,
+)
 from bot.change_intake import ChangeIntake
 from bot.config import Settings
+from bot.courtesy_book import CourtesyBook
 from bot.digest.due import minute_of
 from bot.digests import Digests
 from bot.enrich.view import MapView
 from bot.feeds import CatalogFeed, KubernetesFeed, PrometheusFeed
 from bot.history import History
 from bot.incidents.folding import fold
+from bot.incidents.illustrating import Illustrating
 from bot.incidents.open_incidents import MAX_OPEN, OpenIncidents
 from bot.incidents.path import AlertWorker
 from bot.incidents.rethinking import Rethinking
 from bot.incidents.steps import AlertPath
+from bot.incidents.telling import Etiquette
 from bot.ingest import Ingest, load
 from bot.layers.ipc import IpcLayer
 from bot.layers.network import Limits, NetworkLayer
 from bot.layers.trace import TraceLayer
 from bot.loops import Loops
+from bot.morning import Morning
 from bot.names import Background
 from bot.offline import build_view, catalog_sources
 from bot.pager import pager
+from bot.picture.painter import Painter
 from bot.sinks import Sink
 from bot.slack import views
 from bot.slack.bolt import SlackDoor, closed_door
@@ -47,6 +61,7 @@ from bot.slack.client import SlackSink, publish_home, socket_address, web_client
 from bot.slack.console import ConsoleSink
 from bot.slack.desk import Desk
 from bot.slack.digest_talk import Defaults, DigestTalk
+from bot.slack.files import Files
 from bot.slack.home import Home
 from bot.slack.pace import Pace
 from bot.slack.send import OutboxWorker, Policy
@@ -55,10 +70,12 @@ from bot.slack.thread_views import IncidentWords
 from bot.storage.alert_store import AlertStore
 from bot.storage.alias_store import AliasStore
 from bot.storage.change_store import ChangeStore
+from bot.storage.courtesy_store import CourtesyStore
 from bot.storage.database import Database
 from bot.storage.digest_store import DigestStore
 from bot.storage.grade_store import GradeStore
 from bot.storage.history_store import HistoryStore
+from bot.storage.hold_store import HoldStore
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.map_store import MapStore
 from bot.storage.memory_store import MemoryStore
@@ -72,10 +89,18 @@ from bot.web.change_doors import ChangeDoors, change_doors
 from bot.web.flow_doors import FlowDoors
 from bot.web.grades import Grades
 from bot.web.limits import RateLimit
+from bot.web.map.rooms import Room, pages
+from bot.web.map.sources import Sources
+from bot.web.mcp.door import McpDoor
+from bot.web.mcp.protocol import Protocol
+from bot.web.mcp.tools import Tools
+from bot.web.messages import Messages, first_steps
 from bot.web.metric_doors import MetricDoors
 from bot.web.overlay import Overlay
-from bot.web.pages import Pages, first_steps
+from bot.web.pictures import Pictures
 from bot.web.problem import empty_application
+from bot.web.questions import Questions
+from bot.web.reference import Reference
 from bot.web.status import Parts, Status
 from bot.web.stored import StoredAnswers
 from bot.web.stream import Stream
@@ -149,12 +174,15 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         log.info("map loaded", services=view.graph.service_count, edges=view.graph.edge_count)
 
         client: AsyncWebClient | None = None
+        files: Files | None = None
+        painter = await stack.enter_async_context(Painter(settings.picture_layouts, settings.picture_seconds))
         sink: Sink = ConsoleSink(echo)
         token, app_token = revealed(settings.slack_bot_token), revealed(settings.slack_app_token)
         if token or app_token or settings.slack_signing_secret:
             session = await stack.enter_async_context(aiohttp.ClientSession())
             client = web_client(token, settings.slack_api_url, session)
-            sink = SlackSink(client) if token else sink
+            files = Files(client, painter.png)
+            sink = SlackSink(client, attach=files.attach) if token else sink
 
         pace = Pace(burst=settings.slack_burst)
         # One process works a database (see the README's limits), so what is under way at the start was left by a dead one.
@@ -165,12 +193,15 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             view, HistoryStore(database), settings.edge_retention_seconds, Background(settings.hidden_services),
             changes.store, incidents.fired,
         )  # fmt: skip
-        hands = await pager(stack, settings, database, changes)
+        hands = await pager(stack, settings, database, changes, view)
+        said = IncidentWords(hands.offered)
+        courtesy_book, opens = CourtesyBook(CourtesyStore(database)), OpenIncidents(settings.correlate_seconds)
+        await courtesy_book.refresh()
         path = AlertPath(
             alerts,
             view,
             parsers,
-            IncidentWords(hands.acknowledger is not None),
+            said,
             settings.channel,
             ingest.feed.incident,
             lambda: worker.hurried,
@@ -178,16 +209,20 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             settings.routes,
             hands.notes,
             hands.look_closer,
-            OpenIncidents(settings.correlate_seconds),
+            opens,
+            Etiquette(settings.mentions, settings.quiet_hours),
+            courtesies(settings, view, courtesy_book, opens, CourtesyStore(database)),
         )
         await path.opens.load(alerts, view.graph, await incidents.unresolved(MAX_OPEN))
         wake = hands.waking(sender.wake)
         again = Rethinking(alerts, incidents, path, settings.rethink_seconds, wake)
         worker = AlertWorker(alerts, path, again, views.forwarded, wake, partial(fold, path))
 
+        illustrating = Illustrating(path, incidents, outbox, said, lambda: worker.busy, sender.wake)
         await history.note_properties(time.time())
         kept = DigestStore(database)
-        digests = Digests(history, kept, sender.wake)
+        morning = Morning(view, HoldStore(database), kept, sender.wake)
+        digests = Digests(history, kept, sender.wake, waited=morning.waited)
         feeds = feeds_of(settings, ingest.intake, ipc, network, changes)
         clusters = [feed for feed in feeds.values() if isinstance(feed, KubernetesFeed)]
         catalog = CatalogFeed(sources, view, history.note_properties, settings.catalog_refresh_seconds, clusters)
@@ -215,33 +250,38 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             ingest.drops,
             {
                 **hands.states,
+                **({"slack files": files.state} if files is not None else {}),
                 **{name: feed.state for name, feed in feeds.items()},
                 **({"catalog": catalog.state} if catalogued else {}),
             },
             config.change_sources(settings),
         )
-        status = Status(parts, gate)
         application = empty_application(ingest.feed.close)
         intake = ingest.intake
+        questions = Questions(view, history, incidents, changes.store)
+        steps = first_steps(*settings.host_port)
         flow_options = FlowOptions(settings.vpc_fields, settings.flow_environment)
-        rooms = (
+        rooms: tuple[Room, ...] = (
             TelemetryDoors(intake, trace, gate, settings.span_max_age_seconds), FlowDoors(intake, network, gate, flow_options),
-            MetricDoors(intake, ipc, gate),
-            ChangeDoors(changes, gate, change_doors(settings.change_secrets, settings.allow_unsigned)),
-            Webhooks(doors, alerts, worker), Api(view, gate, history, incidents, changes.store),
-            Stream(ingest.feed, view, gate), Overlay(view, gate), Grades(GradeStore(database), view, gate), status,
+            MetricDoors(intake, ipc, gate), ChangeDoors(changes, gate, change_doors(settings.change_secrets, settings.allow_unsigned)),
+            Webhooks(doors, alerts, worker), Api(questions, gate), McpDoor(Protocol(Tools(questions)), gate),
+            Stream(ingest.feed, view, gate), Overlay(view, gate), Grades(GradeStore(database), view, gate),
+            Status(parts, gate), Pictures(view, gate, history, painter), Reference(gate), Messages(outbox, gate, steps, painter.png),
+            *pages(Sources(view, history, incidents, changes.store, painter, outbox, sender.wake, steps, settings.channel), gate, parts,
+                   lambda: ingest.feed.incidents),
         )  # fmt: skip
         for room in rooms:
             application.add_routes(room.routes())
-        application.add_routes(Pages(outbox, gate, first_steps(*settings.host_port)).routes())
         slack: SlackDoor | None = None
-        if client is not None:
-            asked = StoredAnswers(parts, history, incidents, again.due, hands.acknowledger)
+        if client is not None and files is not None:
+            asked = StoredAnswers(parts, history, incidents, again.due)
             home = Home(view, asked, partial(publish_home, client))
             secret = revealed(settings.slack_signing_secret)
             defaults = Defaults(minute_of(settings.digest_time), settings.digest_quiet)
             talk = DigestTalk(view, kept, digests, sender.wake, defaults)
-            slack = SlackDoor(client, secret, Desk(view, asked, book, talk), sink, home)
+            orders = hands.orders(client, incidents, alerts, sink)
+            desk = Desk(view, asked, book, talk, orders, courtesy_book)
+            slack = SlackDoor(client, secret, desk, sink, home, orders, files.attach)
         application.add_routes(slack.routes() if slack is not None else closed_door())
 
         upkeep = Upkeep(retention(settings), ingest, view, alerts, changes)
@@ -258,7 +298,11 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         loops.every("stream", 1.0, ingest.tell)
         loops.every("expire", 60.0, lambda: upkeep.expire(time.time()))
         loops.every("history", 600.0, history.refresh)
+        if settings.thread_pictures:
+            loops.every("illustrate", 1.0, lambda: illustrating.tick(time.time()))
         loops.every("digests", 20.0, digests.tick)
+        loops.every("held", 20.0, morning.tick)
+        loops.every("channels", 60.0, courtesy_book.refresh)
         loops.every("roll up", 60.0, lambda: upkeep.roll_up(past, time.time()))
         loops.every("addresses", 60.0, lambda: addresses.keep(ingest, time.time()))
         if catalogued:

@@ -12,11 +12,17 @@ from pydantic import SecretStr
 from bot.alerts import alertmanager, pagerduty
 from bot.change_intake import ChangeIntake
 from bot.config import Settings
+from bot.courtesy_book import CourtesyBook
+from bot.enrich.view import MapView
 from bot.errors import ConfigError
 from bot.feeds import Feed, KubernetesFeed, PrometheusFeed, RolloutFeed, cluster
+from bot.incidents.courtesy import Courtesies, CourtesyRules
+from bot.incidents.open_incidents import OpenIncidents
 from bot.intake import Intake
 from bot.layers.ipc import IpcLayer
 from bot.layers.network import NetworkLayer
+from bot.slack.courtesy_view import courtesy
+from bot.storage.courtesy_store import CourtesyStore
 from bot.upkeep import Retention
 from bot.web.webhooks import AlertDoor
 
@@ -94,6 +100,16 @@ def retention(settings: Settings) -> Retention:
         settings.day_retention_seconds,
         settings.edge_retention_seconds,
     )
+
+
+def courtesies(
+    settings: Settings, view: MapView, book: CourtesyBook, opens: OpenIncidents, store: CourtesyStore
+) -> Courtesies | None:
+    """Who tells other teams what concerns them, where settings ask for it."""
+    if not settings.courtesy:
+        return None
+    rules = CourtesyRules(settings.courtesy_channels, settings.courtesy_tier, settings.courtesy_share)
+    return Courtesies(view, rules, settings.quiet_hours, book, opens, courtesy, store.place)
 
 
 def revealed(value: SecretStr | None) -> str:

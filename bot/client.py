@@ -34,13 +34,25 @@ class Client:
         """The JSON answer to a question that has a body."""
         return self._answer(path, body=body)
 
+    def fetch(self, path: str, params: Mapping[str, str] | None = None) -> bytes:
+        """What one route answers where that is not JSON: a picture."""
+        response = self._answered(path, params, None)
+        if not response.ok:
+            self._read(path, response)
+        return response.content
+
     def _answer(
         self, path: str, *, params: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> dict[str, Any]:
+        return self._read(path, self._answered(path, params, body))
+
+    def _answered(self, path: str, params: Mapping[str, str] | None, body: bytes | None) -> requests.Response:
         try:
-            response = self._ask(path, params, body)
+            return self._ask(path, params, body)
         except requests.RequestException as error:
             raise ConfigError(f"no bot answers at {self._url} ({type(error).__name__}); is it running?") from None
+
+    def _read(self, path: str, response: requests.Response) -> dict[str, Any]:
         try:
             answer: dict[str, Any] = response.json()
         except requests.JSONDecodeError:

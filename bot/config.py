@@ -21,10 +21,12 @@ from bot.catalog.setting_types import LinkTemplates, Paths
 from bot.digest.setting_type import DigestSettings
 from bot.enrich.causes.setting_type import MetricRules
 from bot.errors import ConfigError
-from bot.incidents.setting_type import Routes
+from bot.incidents.setting_type import EtiquetteSettings, Routes
 from bot.names import BACKGROUND
 from bot.pagerduty.setting_types import PagerSettings
+from bot.picture.setting_type import PictureSettings
 from bot.setting_types import ApiTokens, Names, Secret, Secrets
+from bot.slack.setting_type import SlackSettings
 from bot.telemetry.flow_records import VPC_DEFAULT_FIELDS
 
 ALERT_SOURCES = ("alertmanager", "pagerduty")
@@ -49,7 +51,7 @@ _CONFIG_VARIABLE = "TOPOLOGY_BOT_CONFIG"
 _CLIENT_VARIABLES = ("TOPOLOGY_BOT_URL", "TOPOLOGY_BOT_TOKEN")
 
 
-class Settings(PagerSettings, DigestSettings):
+class Settings(SlackSettings, PagerSettings, DigestSettings, PictureSettings, EtiquetteSettings):
     """Every setting. The field's description is the text of its row in the README's table."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True, hide_input_in_errors=True,
@@ -86,21 +88,6 @@ class Settings(PagerSettings, DigestSettings):
     metric_kinds: MetricRules = Field(
         (),
         description="comma-separated `PATTERN=KIND`: what metrics of these names measure, before the bot's own rules",
-    )
-
-    slack_bot_token: Secret | None = Field(
-        None, description="`xoxb-…`; none: messages go to the preview page; also `SLACK_BOT_TOKEN`"
-    )
-    slack_signing_secret: Secret | None = Field(
-        None, description="verifies Slack's requests; none: `/slack/events` refuses all; also `SLACK_SIGNING_SECRET`"
-    )
-    slack_app_token: Secret | None = Field(
-        None,
-        description="`xapp-…` with `connections:write`: Slack's requests come over a socket the bot opens; also `SLACK_APP_TOKEN`",
-    )
-    slack_api_url: str = Field("https://slack.com/api/", description="where the Slack API is; also `SLACK_API_URL`")
-    slack_burst: int = Field(
-        120, ge=1, description="messages a channel may get at once before the pace falls to one a second"
     )
 
     alertmanager_tokens: Secrets = Field(
@@ -209,8 +196,6 @@ class Settings(PagerSettings, DigestSettings):
             raise ValueError(
                 f"allow_unsigned: no source called {', '.join(sorted(unknown))}; there are {', '.join(UNSIGNED)}"
             )
-        if not self.slack_api_url.startswith(("http://", "https://")):
-            raise ValueError("slack_api_url: want an http(s) URL")
         for name in ("backstage_url", "pagerduty_api_url", "alertmanager_url"):
             if (url := getattr(self, name)) is not None:
                 require_web_address(name, url.get_secret_value())

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import structlog
@@ -23,6 +23,7 @@ from bot.errors import BadRequest
 from bot.history import History
 from bot.model import Message, Subscription
 from bot.slack.digest_view import Digest, digest
+from bot.storage.alert_records import Held
 from bot.storage.digest_store import DigestStore, LineAnswer
 
 DAY = 86_400.0
@@ -34,6 +35,11 @@ _OPEN_SECONDS = 14 * DAY
 _EXPECTED_CHANGE_SECONDS = 7 * DAY
 """How long a change of numbers that was expected is not told of again: the next one may be another."""
 _EXPIRE_SECONDS = 3_600.0
+_LATE_SECONDS = 300.0
+"""How long after it began an incident may be stored."""
+
+Waited = Callable[[Subscription, float, float], Awaitable[list[Held]]]
+"""Which incidents of those a subscription is about quiet hours held back in `[since, until)`."""
 
 log = structlog.get_logger(__name__)
 
@@ -42,8 +48,14 @@ class Digests:
     """One per program."""
 
     def __init__(
-        self, history: History, store: DigestStore, wake: Callable[[], None], clock: Callable[[], float] = time.time
+        self,
+        history: History,
+        store: DigestStore,
+        wake: Callable[[], None],
+        clock: Callable[[], float] = time.time,
+        waited: Waited | None = None,
     ) -> None:
+        self._waited = waited
         self._history = history
         self._store = store
         self._wake = wake
@@ -53,12 +65,9 @@ class Digests:
     async def tick(self) -> int:
         """Write every digest that is due; says how many days were settled. To be called every minute or so."""
         now = self._clock()
-        due = [(one, found) for one in await self._store.subscriptions() if (found := _due(one, now)) is not None]
-        # Those of one period share its reading, which is the expensive part and let go of before the next.
-        due.sort(key=lambda one: (one[1].until, one[1].since, one[0].id))
         settled = 0
         reading: Reading | None = None
-        for subscription, found in due:
+        for subscription, found in await asyncio.to_thread(_all_due, await self._store.subscriptions(), now):
             if found.verdict == "miss":
                 settled += await self._miss(subscription, found, now)
                 continue
@@ -74,7 +83,11 @@ class Digests:
         """What a digest of the day up to `now` says, whether or not it was told before."""
         reading = await self._history.period(now - DAY, now)
         found = await asyncio.to_thread(lines, reading, asked)
-        return await self._written(asked, reading, found, now, ())
+        held = await self._held(asked, now - DAY, now)
+        return await self._written(asked, reading, found, now, (), held)
+
+    async def _held(self, asked: Subscription, since: float, until: float) -> list[Held]:
+        return await self._waited(asked, since, until) if self._waited is not None else []
 
     async def _send(self, subscription: Subscription, due: Due, reading: Reading, now: float) -> bool:
         """Settle a day with what there is to tell."""
@@ -82,10 +95,12 @@ class Digests:
         found = (await asyncio.to_thread(lines, reading, subscription, memory))[:MOST_TOLD]
         answers = await self._store.answers(subscription.channel)
         news = [line for line in found if not _answered(line, answers.get(line.key), now)]
+        # What began in the last minutes may still be on its way to the database, and is told of the next day.
+        held = await self._held(subscription, due.since - _LATE_SECONDS, due.until - _LATE_SECONDS)
         message = None
-        if news or subscription.always:
+        if news or held or subscription.always:
             notes = [] if due.reason == "due" else ["It tells of more than a day, since the bot sent no digest then."]
-            message = await self._written(subscription, reading, found, now, notes)
+            message = await self._written(subscription, reading, found, now, notes, held)
         told = {line.pair: line.kind for line in found if line.kind != CHANGED}
         if not await self._store.settle(subscription, due.date, due.until, message, now, told):
             return False
@@ -101,7 +116,13 @@ class Digests:
         return True
 
     async def _written(
-        self, asked: Subscription, reading: Reading, found: list[Line], now: float, notes: tuple[str, ...] | list[str]
+        self,
+        asked: Subscription,
+        reading: Reading,
+        found: list[Line],
+        now: float,
+        notes: Sequence[str],
+        held: Sequence[Held],
     ) -> Message:
         """The message about these lines, without those that were answered."""
         answers = await self._store.answers(asked.channel)
@@ -114,12 +135,19 @@ class Digests:
                 (_span(asked, reading), *notes),
                 share,
                 reading.heard,
+                held,
             )
         )
 
     def _count(self, subscription: Subscription, outcome: str, due: Due) -> None:
         metrics.DIGESTS.labels(outcome).inc()
         log.info("digest", outcome=outcome, subscription=subscription.id, date=due.date, reason=due.reason)
+
+
+def _all_due(subscriptions: Iterable[Subscription], now: float) -> list[tuple[Subscription, Due]]:
+    """Those of one period one after the other: they share its reading, which is what takes time and memory."""
+    due = [(one, found) for one in subscriptions if (found := _due(one, now)) is not None]
+    return sorted(due, key=lambda one: (one[1].until, one[1].since, one[0].id))
 
 
 def _due(subscription: Subscription, now: float) -> Due | None:

@@ -73,6 +73,17 @@ class RateLimited(Overloaded):
     """One sender asks too often; it should wait `retry_after` seconds (HTTP 429)."""
 
 
+class PictureError(BotError):
+    """No picture, and everything else as it was (HTTP 503). `reason` is a word for the count of pictures: `absent` (nothing to lay
+    out or write with), `crashed`, `timed out`, `refused` (by the layout program), `too big`, `busy`."""
+
+    slug = "no-picture"
+
+    def __init__(self, reason: str, text: str) -> None:
+        super().__init__(text)
+        self.reason = reason
+
+
 class DeliveryError(BotError):
     """A message did not go out (or may have). See the three subclasses."""
 

@@ -51,6 +51,7 @@ class LiveFeed:
         self._seen: dict[EdgeKey, None] = {}
         self._gone: dict[EdgeKey, None] = {}
         self._more = 0
+        self._incidents = 0
         self._alone = _GRACE  # flushes since the last listener left
         self._unheard = False  # something happened while nobody listened, nor had just left
 
@@ -63,6 +64,11 @@ class LiveFeed:
     def number(self) -> int:
         """The last event's number."""
         return self._number
+
+    @property
+    def incidents(self) -> int:
+        """How often an incident was opened or has changed."""
+        return self._incidents
 
     def seen(self, edges: Iterable[EdgeKey]) -> None:
         """Note edges that were just seen."""
@@ -84,6 +90,7 @@ class LiveFeed:
 
     def incident(self, incident_id: int, state: str, title: str) -> None:
         """Tell of an incident that was opened or has changed."""
+        self._incidents += 1
         if self._alone < _GRACE:
             self._tell("incident", {"id": incident_id, "state": state, "title": title})
         else:

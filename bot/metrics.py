@@ -72,10 +72,22 @@ PAGERDUTY_REQUESTS = Counter(
     ["method", "outcome"],
     registry=REGISTRY,
 )
+PAGERDUTY_DEPENDENCIES = Counter(
+    "topology_bot_pagerduty_dependencies",
+    "Dependencies between PagerDuty services: what was done, and what was found done by others",
+    ["what"],
+    registry=REGISTRY,
+)
 COMMANDS = Counter(
     "topology_bot_slack_commands",
     "Questions in Slack: commands, clicks, mentions, direct messages",
     ["what"],
+    registry=REGISTRY,
+)
+SLACK_FILES = Counter(
+    "topology_bot_slack_files",
+    "Pictures and files for Slack: uploaded, failed, not drawn, not tried while uploads rest after a failure",
+    ["outcome"],
     registry=REGISTRY,
 )
 SOCKET_ENVELOPES = Counter(
@@ -87,8 +99,22 @@ SOCKET_ENVELOPES = Counter(
 RETHOUGHT = Counter(
     "topology_bot_incidents_rethought", "Open incidents thought about again", ["outcome"], registry=REGISTRY
 )
+COURTESIES = Counter(
+    "topology_bot_courtesies",
+    "Other teams' channels that were told of an incident, or why not: told, muted, cap, quiet hours, told already",
+    ["outcome"],
+    registry=REGISTRY,
+)
 DIGESTS = Counter("topology_bot_digests", "Days of daily digests that were settled", ["outcome"], registry=REGISTRY)
+MCP_CALLS = Counter("topology_bot_mcp_calls", "Tools called over MCP", ["tool", "outcome"], registry=REGISTRY)
 LOOP_FAILURES = Counter("topology_bot_loop_failures", "Background loops restarted", ["loop"], registry=REGISTRY)
+
+PICTURES = Counter(
+    "topology_bot_pictures", "Pictures asked for, by what became of them", ["format", "outcome"], registry=REGISTRY
+)
+PICTURE_SECONDS = Histogram(
+    "topology_bot_picture_seconds", "Time to lay a picture out", ["format"], buckets=_FAST, registry=REGISTRY
+)
 
 CATALOG_SERVICES = Gauge("topology_bot_catalog_services", "Services the catalogue knows", registry=REGISTRY)
 CATALOG_PROBLEMS = Gauge("topology_bot_catalog_problems", "What is wrong in the catalogue's sources", registry=REGISTRY)

@@ -258,13 +258,14 @@ class Message:
 @dataclass(frozen=True, slots=True)
 class Owner:
     """Who owns a service. `source` names the catalogue fact it came from; `slack` is a user group or a channel, and
-    `on_call` the name of who is woken now."""
+    `on_call` the name of who is woken now. `mention` is the Slack id of the user group or person a message may call."""
 
     team: str
     slack: str = ""
     source: str = ""
     on_call: str = ""
     email: str = ""
+    mention: str = ""
 
 
 PAGERDUTY_SCHEME = "pagerduty:"

@@ -1,4 +1,4 @@
-"""What the bot does at the alerts' sources, put together: PagerDuty's notes and states, Alertmanager's silences.
+"""What the bot does at the alerts' sources, put together: PagerDuty's notes, states and service graph, Alertmanager's silences.
 
 Without an API token PagerDuty's part is absent; with one, incidents are read more closely; with a user to write as, too, notes
 are written by a sender of their own, so that a PagerDuty that is down holds up nothing but its own notes.
@@ -12,27 +12,44 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import aiohttp
+from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.actions import Acknowledger, Silencer
 from bot.alertmanager_api import AlertmanagerApi
 from bot.change_intake import ChangeIntake
 from bot.enrich.facts import IncidentFacts
-from bot.errors import DeliveryError
+from bot.enrich.view import MapView
+from bot.errors import ConfigError, DeliveryError
 from bot.incidents.steps import LookCloser
 from bot.loops import Loops
 from bot.model import PAGERDUTY_SCHEME, Alert, Change, Message
 from bot.pagerduty.client import PagerDuty, verdict
 from bot.pagerduty.closer import Closer
+from bot.pagerduty.dependencies import Dependencies
 from bot.pagerduty.hand import SOURCE, PagerDutyHand
 from bot.pagerduty.note import notes
 from bot.pagerduty.notes import NoteSink
+from bot.pagerduty.service_graph import ServiceGraph
 from bot.pagerduty.setting_types import PagerSettings
+from bot.sinks import Sink
+from bot.slack.modals import Modals
+from bot.slack.orders import Orders
 from bot.slack.pace import Pace
+from bot.slack.people import People
 from bot.slack.send import OutboxWorker, Policy
+from bot.slack.views import ACKNOWLEDGE, SILENCE
+from bot.storage.alert_store import AlertStore
 from bot.storage.database import Database
+from bot.storage.dependency_store import DependencyStore
+from bot.storage.incident_reader import IncidentReader
 from bot.storage.outbox_store import OutboxStore
 
+DEPENDENCIES = "pagerduty dependencies"
+"""What `doctor` calls them."""
+
 _CHECK_SECONDS = 300.0
+_FIRST_LOOK_SECONDS = 60.0
+"""By then the catalogue's hosts have been asked, and telemetry comes in again."""
 _MAX_NAMED = 5
 
 
@@ -81,9 +98,14 @@ class Pager:
     """What the alert path, the loops and the buttons need, whether or not there is an account and an Alertmanager."""
 
     def __init__(
-        self, account: Account | None = None, acknowledger: Acknowledger | None = None, silencer: Silencer | None = None
+        self,
+        account: Account | None = None,
+        acknowledger: Acknowledger | None = None,
+        silencer: Silencer | None = None,
+        dependencies: Dependencies | None = None,
     ) -> None:
         self._account = account
+        self._dependencies = dependencies
         self.acknowledger = acknowledger
         self.silencer = silencer
 
@@ -116,6 +138,8 @@ class Pager:
         loops.every("pagerduty changes", 1.0, self._account.closer.tend)
         if self._account.sender is not None:
             loops.keep("pagerduty notes", self._account.sender.run)
+        if self._dependencies is not None:
+            loops.every(DEPENDENCIES, 1.0, self._dependencies.tick)
 
     async def drain(self, seconds: float) -> None:
         """For the shutdown: send the notes that may go now."""
@@ -123,14 +147,39 @@ class Pager:
             await self._account.sender.drain(seconds)
 
     @property
+    def offered(self) -> frozenset[str]:
+        """The orders that an incident's message has buttons for."""
+        wired = ((ACKNOWLEDGE, self.acknowledger), (SILENCE, self.silencer))
+        return frozenset(order for order, hand in wired if hand is not None)
+
+    def orders(self, client: AsyncWebClient, reader: IncidentReader, alerts: AlertStore, sink: Sink) -> Orders:
+        """Who carries out what is clicked."""
+        return Orders(reader, alerts, People(client), sink, Modals(client), self.acknowledger, self.silencer)
+
+    @property
     def states(self) -> Mapping[str, Callable[[], Mapping[str, Any]]]:
         """See `Parts.feeds`."""
-        return {} if self._account is None else {SOURCE: self._account.state}
+        account = {} if self._account is None else {SOURCE: self._account.state}
+        return account if self._dependencies is None else account | {DEPENDENCIES: self._dependencies.state}
 
 
-async def pager(stack: AsyncExitStack, settings: PagerSettings, database: Database, changes: ChangeIntake) -> Pager:
-    """What `settings` ask for; nobody is asked anything yet. What is opened is closed with `stack`."""
-    account, acknowledger, silencer = None, None, None
+def dependencies(
+    session: aiohttp.ClientSession, settings: PagerSettings, database: Database, view: MapView
+) -> Dependencies:
+    """What pushes the map's edges to PagerDuty's service graph; it has a client of its own, since it goes at its own pace."""
+    token = settings.pagerduty_api_token.get_secret_value() if settings.pagerduty_api_token else ""
+    api = PagerDuty(session, token, settings.pagerduty_from, settings.pagerduty_api_url.get_secret_value())
+    least, remove = settings.pagerduty_dependencies_confidence, settings.pagerduty_dependencies_remove
+    return Dependencies(ServiceGraph(api), DependencyStore(database), view, least, remove, _FIRST_LOOK_SECONDS)
+
+
+async def pager(
+    stack: AsyncExitStack, settings: PagerSettings, database: Database, changes: ChangeIntake, view: MapView
+) -> Pager:
+    """What `settings` ask for; nobody is asked anything yet. What is opened is closed with `stack`. Raises ConfigError."""
+    account, acknowledger, silencer, pushing = None, None, None, None
+    if settings.pagerduty_dependencies and settings.pagerduty_api_token is None:
+        raise ConfigError("TOPOLOGY_BOT_PAGERDUTY_DEPENDENCIES is set, and PAGERDUTY_API_TOKEN is not")
     if settings.pagerduty_api_token is not None:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         token, url = settings.pagerduty_api_token.get_secret_value(), settings.pagerduty_api_url.get_secret_value()
@@ -138,10 +187,11 @@ async def pager(stack: AsyncExitStack, settings: PagerSettings, database: Databa
         outbox = OutboxStore(database, PAGERDUTY_SCHEME) if settings.pagerduty_from else None
         account = Account(api, changes, outbox, settings.pagerduty_fields)
         acknowledger = PagerDutyHand(api) if settings.pagerduty_from else None
+        pushing = dependencies(session, settings, database, view) if settings.pagerduty_dependencies else None
     if settings.alertmanager_url is not None:
         session = await stack.enter_async_context(aiohttp.ClientSession())
         key = settings.alertmanager_api_token
         silencer = AlertmanagerApi(
             session, settings.alertmanager_url.get_secret_value(), key.get_secret_value() if key else ""
         )
-    return Pager(account, acknowledger, silencer)
+    return Pager(account, acknowledger, silencer, pushing)

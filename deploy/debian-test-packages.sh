@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The tests start real programs: Prometheus, Alertmanager, PostgreSQL, Chromium. Installs what is missing where it may
+# The tests start real programs: Prometheus, Alertmanager, PostgreSQL, Chromium; pictures need a font. Installs what is missing where it may
 # (Debian, as root); otherwise says what is missing, and the tests that need it are skipped with that reason.
 set -uo pipefail
 declare -A needs=(
@@ -7,6 +7,7 @@ declare -A needs=(
   [prometheus-alertmanager]=/usr/bin/prometheus-alertmanager
   [postgresql]=/usr/share/postgresql-common/pg_wrapper
   [chromium]=/usr/bin/chromium
+  [fonts-dejavu-core]=/usr/share/fonts/truetype/dejavu/DejaVuSans.ttf
 )
 missing=()
 for package in "${!needs[@]}"; do

@@ -73,12 +73,12 @@ async def test_a_service_has_its_facts_from_everywhere_with_their_sources(tmp_pa
 
     assert found["on_map"] is True
     assert found["owner"] == {
-        "team": "Payments", "slack": "", "email": "", "on_call": "Ada", "source": "services.yaml", "label": "Payments",
+        "team": "Payments", "slack": "", "email": "", "on_call": "Ada", "mention": "", "source": "services.yaml", "label": "Payments",
     }  # fmt: skip
     assert (found["tier"], found["domain"], found["repository"]) == ("1", "money", "https://github.com/shop/payments")
     assert {fact: known["source"] for fact, known in found["sources"].items()} == {
         "owner": "services.yaml", "tier": "services.yaml", "domain": "services.yaml", "on_call": "127.0.0.1",
-        "repository": "127.0.0.1", "kind": "127.0.0.1",
+        "repository": "127.0.0.1", "kind": "127.0.0.1", "reference": "127.0.0.1",
     }  # fmt: skip
     assert all(0 <= known["age_seconds"] < 60 for known in found["sources"].values())
     assert found["links"][0]["url"].startswith("https://l.example/?q=payments&from=1")

@@ -282,3 +282,20 @@ async def test_changes_are_listed_from_a_running_bot_and_from_the_database(tmp_p
     assert found[0][2] == "never"
     nothing = run("changes", "payments", "--since", "-30s", "--json", folder=tmp_path)
     assert (nothing.returncode, json.loads(nothing.stdout)["items"]) == (1, [])
+
+
+async def test_the_database_answers_as_a_running_bot_does_grounds_and_all(learnt: Path) -> None:
+    questions = (
+        ("show", "cart"), ("path", "web", "ledger"), ("blast", "ledger"), ("causes", "web"), ("owner", "cart"), ("changes",),
+        ("diff", "--from", "-2h", "--to", "-1h"), ("digest", "--from", "-2h", "--to", "-1h"),
+    )  # fmt: skip
+    stored = [await asyncio.to_thread(run, *words, "--json", folder=learnt) for words in questions]
+    async with bot(learnt) as (running, _):
+        asked = [await asyncio.to_thread(run, *words, "--json", "--url", running.url) for words in questions]
+
+    for words, one, other in zip(questions, stored, asked, strict=True):
+        there, here = json.loads(other.stdout), json.loads(one.stdout)
+        assert one.returncode == other.returncode, words
+        assert here.keys() == there.keys(), words
+        assert {"as_of", "coverage", "confidence", "confidence_reasons"} <= here.keys(), words
+        assert (here["confidence"] is None) == (there["confidence"] is None), words

@@ -13,6 +13,7 @@ from bot.catalog.links import LinkTemplate
 from bot.config import ENVIRONMENT_NAMES, Settings, is_loopback, load, strays
 from bot.enrich.causes.metric_kinds import KINDS
 from bot.errors import ConfigError
+from bot.incidents.quiet import parse_quiet_hours
 from bot.incidents.routing import parse_route
 from bot.setting_types import ApiToken
 
@@ -35,6 +36,20 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
         '["owner=pay -> #pay", "tier=1 severity=critical -> owner"]',
         (parse_route("owner=pay -> #pay"), parse_route("tier=1 severity=critical -> owner")),
     ),
+    "mentions": (
+        "severity=critical; tier=1 team=pay*",
+        '["severity=critical", "tier=1 team=pay*"]',
+        ((("severity", "critical"),), (("tier", "1"), ("owner", "pay*"))),
+    ),
+    "quiet_hours": (
+        "team=Payments 22:00-07:00 Europe/Berlin; * sat,sun UTC",
+        '["team=Payments 22:00-07:00 Europe/Berlin", "* sat,sun UTC"]',
+        (parse_quiet_hours("owner=payments 22:00-07:00 Europe/Berlin"), parse_quiet_hours("* sat,sun UTC")),
+    ),
+    "courtesy": ("true", "true", True),
+    "courtesy_channels": ("5", "5", 5),
+    "courtesy_tier": ("1", "1", 1),
+    "courtesy_share": ("0.8", "0.8", 0.8),
     "metric_kinds": (
         "basket_value=traffic, ^lag$=latency",
         '["basket_value=traffic", "^lag$=latency"]',
@@ -49,6 +64,9 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
         '["cause=likely_cause", "hit=hit_now"]',
         (("cause", "likely_cause"), ("hit", "hit_now")),
     ),
+    "pagerduty_dependencies": ("true", "true", True),
+    "pagerduty_dependencies_confidence": ("0.9", "0.9", 0.9),
+    "pagerduty_dependencies_remove": ("true", "true", True),
     "alertmanager_url": ("http://am.test:9093", '"http://am.test:9093"', SecretStr("http://am.test:9093")),
     "alertmanager_api_token": ("t", '"t"', SecretStr("t")),
     "pagerduty_api_token": ("t", '"t"', SecretStr("t")),
@@ -109,6 +127,9 @@ WRITTEN: dict[str, tuple[str, str, Any]] = {
     "day_retention_seconds": ("90000", "90000", 90_000.0),
     "change_retention_seconds": ("86400", "86400", 86_400.0),
     "edge_retention_seconds": ("86400", "86400", 86_400.0),
+    "picture_layouts": ("2", "2", 2),
+    "picture_seconds": ("5", "5", 5.0),
+    "thread_pictures": ("false", "false", False),
     "log_format": ("json", '"json"', "json"),
     "log_level": ("debug", '"debug"', "debug"),
 }

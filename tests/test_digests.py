@@ -9,16 +9,20 @@ from pathlib import Path
 
 import pytest
 
+from bot.catalog.entries import Catalog, CatalogEntry
 from bot.digests import Digests
 from bot.history import History
-from bot.model import ENTRY, UNATTRIBUTED, Layer, Subscription
+from bot.model import ENTRY, UNATTRIBUTED, Layer, Owner, Subscription
+from bot.morning import Morning
 from bot.storage.database import Database
 from bot.storage.digest_store import DigestStore, LineAnswer
 from bot.storage.history_store import HistoryStore
+from bot.storage.hold_store import HoldStore
 from bot.storage.outbox_store import OutboxStore
 from tests.kit.digests import DAY, HOUR, MINUTE, write
 from tests.kit.maps import MapMaker
 from tests.slack.bench import counted
+from tests.storage.test_hold_store import Night
 
 
 def utc(text: str) -> float:
@@ -41,7 +45,9 @@ class Days:
     async def tick(self, now: float) -> int:
         """A bot that has just been started looks what is due, and stops."""
         history = History(MapMaker().view, HistoryStore(self.database))
-        return await Digests(history, self.store, lambda: None, lambda: now).tick()
+        catalog = Catalog({"service-2": CatalogEntry(Owner("Web")), "service-1": CatalogEntry(Owner("Pay"))})
+        morning = Morning(MapMaker(catalog=catalog).view, HoldStore(self.database), self.store, lambda: None)
+        return await Digests(history, self.store, lambda: None, lambda: now, morning.waited).tick()
 
     async def rolled(self, now: float) -> None:
         """Minutes are kept for a day, hours for thirty."""
@@ -105,6 +111,35 @@ async def test_a_day_without_news_is_silent_unless_it_is_wanted_always(days: Day
     assert await days.tick(NINE) == 2
     (row,) = await days.outbox.latest(10)
     assert (row.channel, row.message.text.splitlines()[0]) == ("C2", "*Dependencies of all services*: nothing changed")
+
+
+async def test_what_was_held_in_the_night_is_told_in_the_digest_of_its_team_once(days: Days) -> None:
+    await days.store.subscribe(replace(WANTED, team="Web"))
+    await days.store.subscribe(replace(WANTED, team="Pay", channel="C2"))
+    await days.store.subscribe(replace(WANTED, team="Search", channel="C3"))
+    night = Night(days.database)
+    for number, state in ((1, "over"), (2, "over"), (3, "posted")):
+        await night.hold(number, NINE - number * HOUR, NINE - 0.5 * HOUR, state)
+
+    assert await days.tick(NINE) == 3
+    assert await days.tick(NINE + DAY) == 3
+    told = {row.channel: row.message.text for row in await days.outbox.latest(10)}
+    assert sorted(told) == ["C1", "C2"]
+    assert told["C1"].splitlines()[:2] == [
+        "*Dependencies of team=Web*: nothing changed", "*Held in quiet hours*: 1 incident, 1 over by itself",
+    ]  # fmt: skip
+    assert "*service-1*: title 1" in told["C2"]
+
+
+async def test_an_incident_held_in_the_last_minutes_before_a_digest_is_told_of_by_the_next(days: Days) -> None:
+    await days.store.subscribe(replace(WANTED))
+    await Night(days.database).hold(1, NINE - 60, NINE + HOUR, "over")
+
+    assert await days.tick(NINE) == 1
+    assert await days.texts() == []
+    assert await days.tick(NINE + DAY) == 1
+    (text,) = await days.texts()
+    assert "*Held in quiet hours*: 1 incident" in text
 
 
 async def test_digests_follow_the_clocks_through_a_change_of_time(days: Days) -> None:

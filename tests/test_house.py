@@ -102,6 +102,9 @@ def test_the_wheel_carries_templates_static_files_and_migrations(tmp_path: Path)
     for expected in (
         "bot/web/static/preview.css",
         "bot/web/static/preview.js",
+        "bot/web/static/reference.css",
+        "bot/web/static/page.css",
+        "bot/web/static/page.js",
         "bot/storage/migrations/env.py",
         "bot/storage/migrations/versions/0001_the_first_tables.py",
     ):

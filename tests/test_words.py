@@ -13,13 +13,22 @@ from bot import words
 def templates_in(folder: Path, monkeypatch: pytest.MonkeyPatch, texts: dict[str, str]) -> None:
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
-    monkeypatch.setattr(words._ENVIRONMENT, "loader", FileSystemLoader(folder))
+    for environment in (words._ENVIRONMENT, words._PAGES):
+        monkeypatch.setattr(environment, "loader", FileSystemLoader(folder))
 
 
 def test_a_page_template_escapes_what_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     templates_in(tmp_path, monkeypatch, {"page.html.j2": "<p>{{ name }}</p>"})
 
     assert words.render("page.html.j2", name="<b>&") == "<p>&lt;b&gt;&amp;</p>"
+
+
+def test_what_has_no_width_and_what_turns_directions_is_left_out_of_a_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    templates_in(tmp_path, monkeypatch, {"page.html.j2": "<p>{{ name }} {{ count }}</p>"})
+
+    assert words.render("page.html.j2", name="a\x00\u202eb\u2066c", count=3) == "<p>abc 3</p>"
 
 
 def test_a_message_template_leaves_escaping_to_its_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

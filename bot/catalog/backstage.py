@@ -4,7 +4,8 @@ Comes in: the documents of a descriptor file, or entities. Goes out: facts; whic
 each group. What is lost: kinds that are no services (Location, User, Template, an organisation's own), and everything not
 read below. `pagerduty.com/integration-key` is a secret and is never read.
 
-Format: backstage.io/docs/features/software-catalog/descriptor-format, …/well-known-annotations, …/references.
+Format: backstage.io/docs/features/software-catalog/descriptor-format, …/well-known-annotations, …/references;
+backstage.io/docs/reference/plugin-notifications-backend-module-slack for `slack.com/bot-notify`.
 """
 
 from __future__ import annotations
@@ -15,10 +16,15 @@ from bot import names
 from bot.catalog.facts import Facts, Notes, address_or_nothing, plain_kind, plain_tier, team_key
 from bot.catalog.plain_yaml import Document, Fields
 from bot.model import Kind
+from bot.slack_ids import channel, mention_id
 
 _SERVICES = frozenset(("component", "resource", "api"))
 _TIER = frozenset(("tier", "service-tier"))
 _SLACK = frozenset(("slack", "slack-channel"))
+_NAMESPACE = "default"
+_MENTION = frozenset(("slack-mention", "slack-usergroup", "slack-user-group"))
+_NOTIFY = "slack.com/bot-notify"
+"""Backstage's own Slack notifications: an id of a person, a channel or a user group, or a name of one."""
 _NOBODY = "user:guest"  # what Backstage's own templates put where nobody was named
 
 
@@ -54,8 +60,11 @@ def _entity(line: int, entity: Fields, notes: Notes) -> None:
         if domain := reference(notes.text(spec, "domain")):
             notes.systems.setdefault(names.clean(notes.text(metadata, "name")), domain)
     elif kind == "group":
+        team = team_key(notes.text(metadata, "name"))
         if email := notes.text(notes.section(spec, "profile"), "email"):
-            notes.emails.setdefault(team_key(notes.text(metadata, "name")), (email, notes.source))
+            notes.emails.setdefault(team, (email, notes.source))
+        if mention := _mention((notes.section(metadata, "annotations"),), notes):
+            notes.mentions.setdefault(team, (mention, notes.source))
     elif kind in _SERVICES and (identifier := notes.identifier(notes.text(metadata, "name"), line)):
         notes.facts.append(_facts(identifier, line, kind, (metadata, spec), notes))
 
@@ -73,12 +82,14 @@ def _facts(identifier: str, line: int, kind: str, parts: tuple[Fields, Fields], 
         source=notes.source,
         line=line,
         team=reference(notes.text(spec, "owner")),
-        slack=_marked((annotations, labels), _SLACK, notes),
+        slack=_marked((annotations, labels), _SLACK, notes) or channel(notes.text(annotations, _NOTIFY)),
+        mention=_mention((annotations, labels), notes),
         tier=plain_tier(notes.text(spec, "tier") or _marked((labels, annotations), _TIER, notes)),
         # A system of this file may be described in another one; a domain of its own is not in Backstage's model.
         system=names.clean(reference(notes.text(spec, "system"))),
         runbook=runbook,
         repository=_repository(annotations, notes),
+        reference=f"{kind}:{notes.text(metadata, 'namespace').lower() or _NAMESPACE}/{notes.text(metadata, 'name').lower()}",
         kind=None if kind == "api" else plain_kind(notes.text(spec, "type")) or _by_default(kind, spec),
         links=tuple(link for link, _ in links if link.url != runbook),
         depends_on=tuple(
@@ -99,6 +110,10 @@ def _marked(places: Iterable[Fields], keys: frozenset[str], notes: Notes) -> str
     return next(
         (notes.text(place, key) for place in places for key in sorted(place) if key.rpartition("/")[2] in keys), ""
     )
+
+
+def _mention(places: Sequence[Fields], notes: Notes) -> str:
+    return mention_id(_marked(places, _MENTION, notes)) or mention_id(notes.text(places[0], _NOTIFY))
 
 
 def _repository(annotations: Fields, notes: Notes) -> str:

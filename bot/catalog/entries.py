@@ -30,6 +30,8 @@ class CatalogEntry:
     aliases: tuple[str, ...] = ()
     kind: Kind | None = None
     repository: str = ""
+    reference: str = ""
+    """What Backstage calls it: `kind:namespace/name` in lower case."""
     links: tuple[Link, ...] = ()
     depends_on: tuple[str, ...] = ()
     """Services it is declared to need, by the names they were written with."""

@@ -15,6 +15,7 @@ from bot import names
 from bot.catalog.entries import Link
 from bot.catalog.plain_yaml import Fields, Items, Value
 from bot.model import Kind
+from bot.slack_ids import mention_id
 
 MAX_SERVICES = 50_000
 MAX_LISTED = 50
@@ -52,7 +53,7 @@ class Facts:
     """What one source says of one service. Empty where it says nothing; `source` is how people are told where it is from.
 
     `names` are other names it answers to that nobody listed as such (a display name, a PagerDuty id). `system` is resolved
-    to a domain when all sources are merged, because another file may say it.
+    to a domain when all sources are merged, because another file may say it. `reference` is Backstage's own, `kind:namespace/name`.
     """
 
     id: str
@@ -61,6 +62,7 @@ class Facts:
     line: int = 0
     team: str = ""
     slack: str = ""
+    mention: str = ""
     email: str = ""
     on_call: str = ""
     tier: str = ""
@@ -68,6 +70,7 @@ class Facts:
     system: str = ""
     runbook: str = ""
     repository: str = ""
+    reference: str = ""
     kind: Kind | None = None
     entry_point: bool | None = None
     links: tuple[Link, ...] = ()
@@ -85,7 +88,8 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one source gave. `systems` maps a system to its domain, `emails` a team (`team_key`) to its address and who says so.
+    """What one source gave. `systems` maps a system to its domain, `emails` and `mentions` a team (`team_key`) to its address, and to
+    the Slack id it is called by, each with who says so.
 
     `whole` is False where the source could not be read: what it said before is then better than nothing.
     """
@@ -93,6 +97,7 @@ class Reading:
     facts: tuple[Facts, ...] = ()
     systems: Mapping[str, str] = field(default_factory=dict)
     emails: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    mentions: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     whole: bool = True
 
@@ -138,6 +143,7 @@ class Notes:
         self.facts: list[Facts] = []
         self.systems: dict[str, str] = {}
         self.emails: dict[str, tuple[str, str]] = {}
+        self.mentions: dict[str, tuple[str, str]] = {}
         self.problems: list[str] = []
         self._unnamed_problems = 0
 
@@ -146,7 +152,7 @@ class Notes:
         problems = list(self.problems)
         if self._unnamed_problems:
             problems.append(f"{self._place}: and {self._unnamed_problems} problems more")
-        return Reading(tuple(self.facts), self.systems, self.emails, tuple(problems), whole)
+        return Reading(tuple(self.facts), self.systems, self.emails, self.mentions, tuple(problems), whole)
 
     def problem(self, line: int, text: str) -> None:
         """Note what is wrong, and on which line (0: nowhere in particular)."""
@@ -176,6 +182,14 @@ class Notes:
         if len(text) > MAX_TEXT:
             self.problem(given.lines[name], f"{name} is longer than {MAX_TEXT}; the rest is cut")
         return text[:MAX_TEXT]
+
+    def mention(self, given: Fields, name: str, whose: str) -> str:
+        """The Slack id of a user group or a person; "" where it is missing."""
+        text = self.text(given, name)
+        found = mention_id(text)
+        if text and not found:
+            self.problem(given.lines[name], f"{whose}: {name} is no Slack id of a user group (S…) or a person (U…, W…)")
+        return found
 
     def address(self, given: Fields, name: str, service: str) -> str:
         """An http(s) address; "" where it is missing."""

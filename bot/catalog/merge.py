@@ -18,6 +18,7 @@ from bot import names
 from bot.catalog.entries import Catalog, CatalogEntry, parts
 from bot.catalog.facts import Facts, Format, Reading, team_key
 from bot.model import Kind, Owner
+from bot.slack_ids import mention_id
 
 MAX_CONTRADICTIONS = 100
 _MAX_LINKS = 20
@@ -36,20 +37,28 @@ def merge(readings: Iterable[Reading], read_at: Mapping[str, float] | None = Non
     problems = [problem for reading in listed for problem in reading.problems]
     systems: dict[str, str] = {}
     emails: dict[str, tuple[str, str]] = {}
+    mentions: dict[str, tuple[str, str]] = {}
     for reading in listed:
         systems = dict(reading.systems) | systems
         emails = dict(reading.emails) | emails
+        mentions = dict(reading.mentions) | mentions
     said = sorted((one for reading in listed for one in reading.facts), key=lambda one: one.format)
-    merging = _Merging(systems, emails)
+    merging = _Merging(systems, emails, mentions)
     for _, group in groupby(said, key=lambda one: one.format):
         merging.take(list(group))
     return merging.catalog(problems, read_at or {})
 
 
 class _Merging:
-    def __init__(self, systems: Mapping[str, str], emails: Mapping[str, tuple[str, str]]) -> None:
+    def __init__(
+        self,
+        systems: Mapping[str, str],
+        emails: Mapping[str, tuple[str, str]],
+        mentions: Mapping[str, tuple[str, str]],
+    ) -> None:
         self._systems = systems
         self._emails = emails
+        self._mentions = mentions
         self._said: dict[str, list[Facts]] = {}
         self._called: dict[str, tuple[str, Facts]] = {}
         """Every name -> (the id it means, who said so)."""
@@ -139,6 +148,7 @@ class _Merging:
             aliases=_together(one.aliases for one in own),
             kind=Kind(kind.kind) if kind and kind.kind else None,
             repository=text("repository"),
+            reference=text("reference", own),
             links=links[:_MAX_LINKS],
             depends_on=depends_on,
             sources=sources,
@@ -149,12 +159,18 @@ class _Merging:
         # A channel belongs to a team: one that a source gives beside another team's name would wake the wrong people.
         same = [one for one in said if not one.team or team_key(one.team) == team_key(team)]
         slack, email, on_call = text("slack", same), text("email", same), text("on_call")
-        if not (team or slack or on_call):
+        mention = text("mention", same)
+        if called := mention_id(slack):  # an id that nobody reads, where a channel or a handle should stand
+            slack, mention = "", mention or called
+            sources.setdefault("mention", sources.pop("slack"))
+        if not (team or slack or on_call or mention):
             return None
         if not email and (known := self._emails.get(team_key(team))):
             email, sources["email"] = known
-        source = next(sources[fact] for fact in ("owner", "slack", "on_call") if fact in sources)
-        return Owner(team or slack or on_call, slack, source, on_call, email)
+        if not mention and (told := self._mentions.get(team_key(team))):
+            mention, sources["mention"] = told
+        source = next(sources[fact] for fact in ("owner", "slack", "on_call", "mention") if fact in sources)
+        return Owner(team or slack or on_call or mention, slack, source, on_call, email, mention)
 
     def _domain(self, said: Sequence[Facts]) -> tuple[str, str] | None:
         for one in said:

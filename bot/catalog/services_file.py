@@ -18,7 +18,7 @@ from bot.model import Kind
 _TEXTS = frozenset(
     ("id", "name", "team", "slack", "email", "on_call", "tier", "domain", "kind", "entry_point", "pagerduty_service_id")
 )
-_KNOWN = _TEXTS | {"aliases", "depends_on", "links", "repository", "runbook"}
+_KNOWN = _TEXTS | {"mention", "aliases", "depends_on", "links", "repository", "runbook"}
 _KINDS = tuple(kind.value for kind in Kind)
 _YES, _NO = frozenset(("true", "yes", "on")), frozenset(("false", "no", "off", ""))
 
@@ -97,6 +97,7 @@ class _Reading:
             source=notes.source,
             line=line,
             **{name: texts.get(name, "") for name in ("team", "slack", "email", "on_call", "domain")},
+            mention=notes.mention(given, "mention", identifier),
             tier=plain_tier(texts.get("tier", "")),
             runbook=notes.address(given, "runbook", identifier),
             repository=notes.address(given, "repository", identifier),

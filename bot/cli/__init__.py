@@ -9,11 +9,11 @@ import typer
 from rich.markup import escape
 
 from bot import __version__
-from bot.cli import asking, digests, doctor, running
+from bot.cli import asking, digests, doctor, mcp, pagerduty, running
 from bot.cli.terminal import cli, err
 from bot.errors import BotError, ConfigError
 
-__all__ = ["asking", "cli", "digests", "doctor", "main", "running"]
+__all__ = ["asking", "cli", "digests", "doctor", "main", "mcp", "pagerduty", "running"]
 
 
 @cli.callback(invoke_without_command=True)

@@ -6,35 +6,28 @@ import asyncio
 import time
 from pathlib import Path
 from typing import Annotated
-from urllib.parse import quote
 
 import typer
 
 from bot import config, offline
 from bot.cli.lines import change_lines, diff_lines, overlay_lines
-from bot.cli.terminal import Answer, AsJson, Token, Url, ask, cli, say
+from bot.cli.picture import write_picture
+from bot.cli.terminal import Answer, AsJson, Token, Url, ask_question, cli, say
 from bot.client import Client
-from bot.enrich import answers, workload_answers
 from bot.enrich.about import about_lines
-from bot.enrich.answers import WORKLOAD, Query
+from bot.enrich.answers import WORKLOAD
 from bot.enrich.overlay import linked, overlay
 from bot.enrich.recent_changes import change_line
 from bot.enrich.workload_answers import workload_lines
 from bot.errors import ConfigError, NotFound
-from bot.history import History
 from bot.slack import answers as views
 from bot.slack.console import plain
-from bot.storage.history_store import HistoryStore
-from bot.storage.incident_reader import IncidentReader
 from bot.telemetry import trace_file
 from bot.web import parameters
-from bot.web.api import changes, why
-from bot.web.changes import change_events
-from bot.web.status import Parts
 
 
 @cli.command()
-def show(
+def show(  # noqa: PLR0913  (each is an option)
     service: Annotated[str, typer.Argument(help="A service by its name or id.")] = "",
     trace: Annotated[
         str, typer.Option(help="Lay the trace in this file (OTLP, Zipkin or Jaeger JSON) over the map instead.")
@@ -43,6 +36,11 @@ def show(
     level: Annotated[
         str, typer.Option(help="`workload`: by the workloads it runs on, where a source knows them.")
     ] = "",
+    picture: Annotated[
+        str, typer.Option(help="Write a picture of it and what is around to this file: .svg, .png, .dot or .mmd.")
+    ] = "",
+    depth: Annotated[str, typer.Option(help="Of the picture: how many hops; 3 unless you say.")] = "",
+    layers: Annotated[str, typer.Option(help="Of the picture: only what these layers saw: network, ipc, trace.")] = "",
     url: Url = "",
     token: Token = "",
     as_json: AsJson = False,
@@ -52,32 +50,25 @@ def show(
     parameters.check(given, ("at", "level"))
     if bool(service) == bool(trace):
         raise ConfigError("say a service, or --trace FILE")
+    if (depth or layers) and not picture:
+        raise ConfigError("--depth and --layers are of a picture: say --picture FILE")
     if trace:
         answer = _overlaid(trace, url, token)
         say(answer, as_json, "\n".join(overlay_lines(answer)))
         return
 
-    async def read(parts: Parts) -> Answer:
-        now = time.time()
-        moment = parameters.moment(given, "at", now)
-        view = parts.view if moment is None else await history_of(parts).at(moment)
-        if level == WORKLOAD:
-            return workload_answers.service(view, service, moment or now, Query())
-        return answers.service(view, view.graph.names.resolve(service), moment or now, Query())
-
     try:
-        answer = ask(url, token, f"/api/v1/services/{quote(service, safe='')}", read, given or None)
+        if picture:
+            shaped = {name: text for name, text in {"at": at, "depth": depth, "layers": layers}.items() if text}
+            written, line = write_picture(service, picture, shaped, url, token)
+            say(written, as_json, line)
+            return
+        answer = ask_question(url, token, "service", given, service)
     except NotFound as error:
         say({"error": str(error), "suggestions": list(error.suggestions)}, as_json, str(error))
         raise typer.Exit(1) from None
     by_workload = level == WORKLOAD
     say(answer, as_json, "\n".join(workload_lines(answer)) if by_workload else plain(views.service(answer).text))
-
-
-def history_of(parts: Parts) -> History:
-    """The past, from what the database has of it."""
-    fired = IncidentReader(parts.database).fired
-    return History(parts.view, HistoryStore(parts.database), changes=parts.changes, fired=fired)
 
 
 @cli.command()
@@ -93,11 +84,7 @@ def diff(
     """What is new, gone or changed on the map between two moments. Exit 1 where nothing is."""
     given = {"from": since, "to": until, "service": service, "layers": layers, "limit": "1000"}
     given = {name: text for name, text in given.items() if text}
-
-    async def read(parts: Parts) -> Answer:
-        return await changes(parts.view, history_of(parts), given, parameters.query(given))
-
-    answer = ask(url, token, "/api/v1/diff", read, given)
+    answer = ask_question(url, token, "diff", given)
     say(answer, as_json, "\n".join(diff_lines(answer)))
     raise typer.Exit(0 if answer["total"] else 1)
 
@@ -118,13 +105,9 @@ def causes(
     if not service and not alert:
         raise ConfigError("say a service, or --alert ID")
     given = {name: text for name, text in {"at": at, "alert": alert, "about": about}.items() if text}
-
-    async def read(parts: Parts) -> Answer:
-        return await why(parts.view, history_of(parts), IncidentReader(parts.database), service, given, 10)
-
     if url and not service:
         service = _of_alert(url, token, alert)
-    answer = ask(url, token, f"/api/v1/services/{quote(service, safe='')}/causes", read, given)
+    answer = ask_question(url, token, "causes", given, service)
     lines = [f"{answer['id']}: {answer['why_none'] or 'likely cause ' + answer['named']}"]
     for item in answer["items"][:5]:
         lines.append(f"  {100 * item['p']:3.0f}% {item['id']}")
@@ -150,15 +133,7 @@ def blast(
     """Who needs these services: hit now, at risk, and whom to tell. Exit 1 where nobody does."""
     first, others = services[0], services[1:]
     given = {name: text for name, text in {"at": at, "service": ",".join(others)}.items() if text}
-
-    async def read(parts: Parts) -> Answer:
-        now = time.time()
-        moment = parameters.moment(given, "at", now)
-        view = parts.view if moment is None else await history_of(parts).at(moment)
-        ids = [view.graph.names.resolve(one) for one in services]
-        return answers.dependents(view, ids[0], moment or now, Query(), ids[1:])
-
-    answer = ask(url, token, f"/api/v1/services/{quote(first, safe='')}/dependents", read, given)
+    answer = ask_question(url, token, "dependents", given, first)
     together = " and ".join([answer["id"], *answer["with"]])
     lines = [f"{together}: {answer['total']} dependents, {answer['hit']} hit now, {answer['at_risk']} at risk"]
     for item in answer["items"]:
@@ -183,12 +158,7 @@ def path(
     as_json: AsJson = False,
 ) -> None:
     """By which calls one service reaches another, the shortest first. Exit 1 where there is no way."""
-
-    async def read(parts: Parts) -> Answer:
-        resolve = parts.view.graph.names.resolve
-        return answers.path(parts.view, resolve(caller), resolve(callee), time.time(), Query())
-
-    answer = ask(url, token, "/api/v1/path", read, {"from": caller, "to": callee})
+    answer = ask_question(url, token, "path", {"from": caller, "to": callee})
     found = [" → ".join(item["path"]) for item in answer["items"]]
     say(answer, as_json, "\n".join(found) or f"no calls lead from {answer['from']} to {answer['to']}")
     raise typer.Exit(0 if found else 1)
@@ -230,11 +200,7 @@ def list_changes(
 ) -> None:
     """What was deployed, configured, switched or scaled, newest first. Exit 1 where nothing was."""
     given = {"service": service, "from": since, "limit": "1000"}
-
-    async def read(parts: Parts) -> Answer:
-        return await change_events(parts.view, parts.changes, given, parameters.query(given))
-
-    answer = ask(url, token, "/api/v1/changes", read, given)
+    answer = ask_question(url, token, "changes", given)
     say(answer, as_json, "\n".join(change_lines(answer)))
     raise typer.Exit(0 if answer["items"] else 1)
 
@@ -248,11 +214,8 @@ def owner(
 ) -> None:
     """Who owns a service and is on call for it, with the source and age of each fact. Exit 1 where no owner is known."""
 
-    async def read(parts: Parts) -> Answer:
-        return answers.owner(parts.view, service, time.time())
-
     try:
-        answer = ask(url, token, f"/api/v1/services/{quote(service, safe='')}/owner", read, ask_hosts=True)
+        answer = ask_question(url, token, "owner", {}, service, ask_hosts=True)
     except NotFound as error:
         say({"error": str(error), "suggestions": list(error.suggestions)}, as_json, str(error))
         raise typer.Exit(1) from None

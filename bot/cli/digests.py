@@ -6,14 +6,10 @@ from typing import Annotated
 
 import typer
 
-from bot.cli.asking import history_of
 from bot.cli.lines import digest_lines
-from bot.cli.terminal import Answer, AsJson, Token, Url, ask, cli, say
+from bot.cli.terminal import AsJson, Token, Url, ask_question, cli, say
 from bot.digest.wish import FILTERS
 from bot.errors import ConfigError
-from bot.web import parameters
-from bot.web.digest import news
-from bot.web.status import Parts
 
 
 @cli.command()
@@ -32,11 +28,7 @@ def digest(
     """Which dependencies became new, gone or changed, as the daily digest tells it. Exit 1 where none did."""
     said = {"team": team, "from": since, "to": until, "limit": "1000"} | dict(map(_filter, filters or ()))
     given = {name: text for name, text in said.items() if text}
-
-    async def read(parts: Parts) -> Answer:
-        return await news(parts.view, history_of(parts), given, parameters.query(given))
-
-    answer = ask(url, token, "/api/v1/digest", read, given)
+    answer = ask_question(url, token, "digest", given)
     say(answer, as_json, "\n".join(digest_lines(answer)))
     raise typer.Exit(0 if answer["total"] else 1)
 

@@ -21,7 +21,7 @@ def overlay_lines(answer: Answer) -> list[str]:
 
 
 def diff_lines(answer: Answer) -> list[str]:
-    """What is new, gone or changed on the map, edge by edge (see `bot.web.api`)."""
+    """What is new, gone or changed on the map, edge by edge (see `bot.web.questions`)."""
     lines = [f"{answer['total']} changes from {answer['from']} to {answer['to']}"]
     for item in answer["items"]:
         what = f" ({', '.join(item['what'])})" if item["what"] else ""

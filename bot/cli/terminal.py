@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Any, TypeVar
+from urllib.parse import quote
 
 import typer
 from rich.console import Console
@@ -13,6 +14,11 @@ from rich.markup import escape
 
 from bot import config, offline
 from bot.client import Client
+from bot.history import History
+from bot.storage.history_store import HistoryStore
+from bot.storage.incident_reader import IncidentReader
+from bot.web import openapi
+from bot.web.questions import Questions
 from bot.web.status import Parts
 
 Answer = dict[str, Any]
@@ -46,14 +52,44 @@ def ask(
     ask_hosts: bool = False,
 ) -> Any:
     """An answer from the running bot at `url`, or else from the database, opened read-only; `ask_hosts` as there."""
-    if url:
-        return Client(url, token).get(path, given)
+    return Client(url, token).get(path, given) if url else ask_database(read, ask_hosts=ask_hosts)
+
+
+def ask_database(read: Callable[[Parts], Awaitable[T]], *, ask_hosts: bool = False) -> T:
+    """An answer from the database, opened read-only; `ask_hosts` as there."""
 
     async def from_database() -> T:
         async with offline.reading(config.load(), ask_hosts=ask_hosts) as parts:
             return await read(parts)
 
     return asyncio.run(from_database())
+
+
+def ask_question(
+    url: str, token: str, name: str, given: Mapping[str, str], about: str = "", *, ask_hosts: bool = False
+) -> Answer:
+    """The answer to one of the API's questions (`bot.web.questions`), wherever it comes from; `ask_hosts` as in `ask`."""
+
+    async def read(parts: Parts) -> Answer:
+        return await questions_of(parts).answer(name, given, about)
+
+    return dict(ask(url, token, api_path(name, about), read, given, ask_hosts=ask_hosts))
+
+
+def api_path(name: str, about: str = "") -> str:
+    """Where the API answers a question."""
+    return openapi.path_of(name).format(id=quote(about, safe=""))
+
+
+def questions_of(parts: Parts) -> Questions:
+    """Who answers from what the database has."""
+    return Questions(parts.view, history_of(parts), IncidentReader(parts.database), parts.changes)
+
+
+def history_of(parts: Parts) -> History:
+    """The past, from what the database has of it."""
+    fired = IncidentReader(parts.database).fired
+    return History(parts.view, HistoryStore(parts.database), changes=parts.changes, fired=fired)
 
 
 def say(answer: Answer, as_json: bool, text: str) -> None:

@@ -179,7 +179,8 @@ def _urls(url: str) -> str:
     return "\n".join(
         [
             "Still running, and the shop still broken. Try:",
-            f"  {url}/preview                                 the message as Slack draws it",
+            f"  {url}/                                        what matters now; the map from there\n"
+            f"  {url}/messages                                the message as Slack draws it",
             f"  {url}/api/v1/services/payments                who calls it, whom it calls, layer by layer",
             f"  {url}/api/v1/services/{BROKEN}/dependents  the blast radius",
             f"  {url}/api/v1/services/payments/causes         where its trouble likely comes from, and why",

@@ -2,7 +2,7 @@
 
 Comes in: a period over an index of all edges. Goes out: marks by pair. What is lost: a pair seen once or twice, until it is seen
 again; and one that is gone, until it has been silent for several times its own habit, so that nightly and weekly jobs are not
-taken for gone. A layer that fell silent altogether says nothing of what is gone.
+taken for gone. A layer that fell silent altogether says nothing of what is gone, and one that just began nothing of what is new.
 """
 
 from __future__ import annotations
@@ -71,6 +71,7 @@ class Pairs:
         places = [place for one in PSEUDO if (place := index.place(one)) is not None]
         ends = [end[self.position] for end in index.ends]
         self._ours = ~np.isin(ends[0], places) & ~np.isin(ends[1], places) & (ends[0] != ends[1])
+        self._watched = np.bincount(self._pair, self._first_days_left_out(), count) > 0
         certain = np.bincount(self._pair, ~index.estimated[:size], count) > 0
         self.estimated = ~certain
         """By pair: whether no layer is sure who the two ends are."""
@@ -80,6 +81,14 @@ class Pairs:
         how.at(made, self._pair, values)
         return made
 
+    def _first_days_left_out(self) -> Marks:
+        """By position: whether the layer had been watching for a day. What it saw on its first was there before, for all it knows."""
+        first, layers = np.array(self._index.first_seen[: self._size]), self._index.layers[: self._size]
+        began = np.full(len(LAYERS), np.inf)
+        np.minimum.at(began, layers, first)
+        marks: Marks = first >= began[layers] + DAY
+        return marks
+
     def news(self, memory: Memory | None = None) -> dict[str, Marks]:
         """By kind and pair. Without a memory, what became new or gone within the period. With one, what he was not told yet:
         so nothing is told twice or never, however late it came in and however an edge's habit looks by now."""
@@ -87,11 +96,11 @@ class Pairs:
         was, was_gone = self._confirmed(self._before), self._gone(self._before, self._period.since)
         if memory is None:
             return {
-                NEW: self._ours & there & ~gone & (~was | was_gone),
+                NEW: self._ours & there & ~gone & ((~was & self._watched) | was_gone),
                 GONE: self._ours & there & gone & was & ~was_gone,
             }
         told_new, told_gone = (self._told(memory, kind) for kind in (NEW, GONE))
-        young = self._first >= memory.since
+        young = (self._first >= memory.since) & self._watched
         went = self._after + self._patience(self._after) >= memory.since
         return {
             NEW: self._ours & there & ~gone & ~told_new & (young | told_gone | was_gone),

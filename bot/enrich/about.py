@@ -24,7 +24,7 @@ def owner_json(owner: Owner | None) -> Json | None:
     if owner is None:
         return None
     return {"team": owner.team, "slack": owner.slack, "email": owner.email, "on_call": owner.on_call,
-            "source": owner.source, "label": label(owner)}  # fmt: skip
+            "mention": owner.mention, "source": owner.source, "label": label(owner)}  # fmt: skip
 
 
 def about(view: MapView, service: str, now: float) -> Json:

@@ -14,7 +14,8 @@ from bot.edge_detail import EdgeDetail
 from bot.enrich.about import about, known_as, owner_json
 from bot.enrich.blast import Dependent, blast_radius, owners_to_notify
 from bot.enrich.coverage import coverage, coverage_json
-from bot.enrich.health import failing_services, service_rates
+from bot.enrich.grounds import Ways, service_grounds
+from bot.enrich.health import Rates, failing_services, service_rates
 from bot.enrich.paging import page
 from bot.enrich.recent_changes import changes_around
 from bot.enrich.view import MapView
@@ -22,6 +23,8 @@ from bot.graph.sighting import Sighted
 from bot.graph.walk import EdgeFilter, dependencies, paths
 from bot.model import EdgeKey, Kind, Layer
 from bot.moments import iso
+from bot.names import MAX_ID
+from bot.near_names import close_matches
 
 MAX_LIMIT = 1_000
 MAX_PATH_HOPS = 8
@@ -59,18 +62,21 @@ class Query:
 
 
 def services(view: MapView, now: float, query: Query, text: str = "") -> Json:
-    """All services by id; `text` keeps those with it in their id."""
+    """All services by id; `text` keeps those with it in their id, `suggestions` are the closest names where none has."""
     wanted = text.strip().lower()
     ids = sorted(service for service in view.graph.services() if wanted in service)
     kept = [service for service in ids if in_scope(view, service, query)] if query.scoped else ids
     failing = failing_services(view, now)
-    return _listing(view, kept, now, query, lambda service: summary(view, service, failing), ordered=True)
+    found = _listing(view, kept, now, query, lambda one: _found(view, one, failing, now), ordered=True)
+    # Who looks for a name that nobody has gets the names that look like it.
+    near = close_matches(wanted[:MAX_ID], view.graph.services()) if wanted and not ids else ()
+    return found | {"suggestions": list(near)}
 
 
 def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
     """One service: what it is, how it does, who calls it and whom it calls, edge by edge."""
     failing = failing_services(view, now)
-    rates = service_rates(view, identifier, now)
+    rates = service_rates(view, identifier, now, view.firing.get(identifier))
     usable = usable_edges(view, now, query)
 
     def shown(caller: str, callee: str) -> bool:
@@ -88,13 +94,7 @@ def service(view: MapView, identifier: str, now: float, query: Query) -> Json:
         if shown(identifier, one) and (every or one not in graph.background)
     ]
     found = summary(view, identifier, failing) | {
-        "rates": {
-            "calls": round(rates.calls, 1),
-            "error_rate": round(rates.error_rate, 5) if rates.calls else None,
-            "usual_error_rate": _rounded(rates.usual_error_rate, 5),
-            "p95_ms": rates.p95_ms,
-            "usual_p95_ms": rates.usual_p95_ms,
-        },
+        "rates": rates_json(rates),
         "callers": [edge(view, one, identifier, now) for one in callers[: query.limit]],
         "callees": [edge(view, identifier, one, now) for one in callees[: query.limit]],
         "callers_total": len(callers),
@@ -117,7 +117,8 @@ def dependents(view: MapView, identifier: str, now: float, query: Query, others:
     roots = list(dict.fromkeys((identifier, *others)))
     radius = blast_radius(view, roots, now, query.depth, usable_edges(view, now, query), hidden=query.reaches_hidden)
     kept = [one for one in radius.ranked if in_scope(view, one, query)] if query.scoped else radius.ranked
-    answer = _listing(view, kept, now, query, lambda one: _dependent(radius.describe(one)))
+    ways = Ways(view, now)
+    answer = _listing(view, kept, now, query, lambda one: _dependent(radius.describe(one), ways))
     return answer | {
         "id": identifier,
         "with": roots[1:],
@@ -133,14 +134,14 @@ def dependencies_of(view: MapView, identifier: str, now: float, query: Query) ->
     reach = dependencies(
         view.graph, [identifier], query.depth, usable_edges(view, now, query), hidden=query.reaches_hidden
     )
-    failing = failing_services(view, now)
+    failing, ways = failing_services(view, now), Ways(view, now)
     kept = [one for one in reach.found if not query.scoped or in_scope(view, one, query)]
 
     def item(one: str) -> Json:
         # The walk leads back to the start; an answer's path runs along the calls, so it is turned round.
         path = list(reversed(reach.path(one)))
         return {"id": one, "hops": reach.found[one], "path": path, "state": "failing" if one in failing else "ok",
-                "kind": view.graph.node(one).kind.value}  # fmt: skip
+                "kind": view.graph.node(one).kind.value} | ways.grounds(path)  # fmt: skip
 
     return _listing(view, kept, now, query, item) | {"id": identifier, "truncated": reach.truncated}
 
@@ -157,12 +158,14 @@ def path(view: MapView, caller: str, callee: str, now: float, query: Query) -> J
         usable,
         hidden=query.reaches_hidden,
     )
+    ways = Ways(view, now)
     items = [
         {
             "path": list(one),
             "hops": len(one) - 1,
             "edges": [edge(view, *ends, now) for ends in pairwise(one)],
         }
+        | ways.grounds(one)
         for one in found
     ]
     on_the_way = {service for one in found for service in one}
@@ -285,8 +288,23 @@ def summary(view: MapView, identifier: str, failing: dict[str, str]) -> Json:
     }
 
 
-def _dependent(one: Dependent) -> Json:
+def _found(view: MapView, identifier: str, failing: dict[str, str], now: float) -> Json:
+    return summary(view, identifier, failing) | service_grounds(view, identifier, now)
+
+
+def rates_json(rates: Rates) -> Json:
+    """How a service does, now and usually."""
     return {
+        "calls": round(rates.calls, 1),
+        "error_rate": round(rates.error_rate, 5) if rates.calls else None,
+        "usual_error_rate": _rounded(rates.usual_error_rate, 5),
+        "p95_ms": rates.p95_ms,
+        "usual_p95_ms": rates.usual_p95_ms,
+    }
+
+
+def _dependent(one: Dependent, ways: Ways) -> Json:
+    return ways.grounds(one.path) | {
         "id": one.id,
         "hops": one.hops,
         "path": list(one.path),

@@ -11,6 +11,7 @@ from bot.enrich.blast import blast_radius
 from bot.enrich.causes.ranking import Verdict
 from bot.enrich.coverage import coverage
 from bot.enrich.health import edge_rates, service_rates
+from bot.enrich.manners import Manners
 from bot.enrich.owners import ownership
 from bot.enrich.thread_evidence import Evidence
 from bot.enrich.told import Told
@@ -159,7 +160,9 @@ def read_map(
         at_risk_count=len(radius.at_risk),
         entry_points=tuple(islice((one for one in radius.ranked if view.is_entry_point(one)), _LISTED)),
         failing_calls=calls,
-        owners=_owners(view, list(dict.fromkeys([*known, *_cause(cause), *(call.callee for call in calls), *unknown]))),
+        owners=_owners(
+            view, list(dict.fromkeys([*known[:1], *_cause(cause), *known, *(call.callee for call in calls), *unknown]))
+        ),
         reporting=around.reporting,
         reporters=around.services,
         silent=around.silent,
@@ -237,7 +240,7 @@ def label(owner: Owner) -> str:
 @dataclass(frozen=True, slots=True)
 class SourceCount:
     """How many alerts of one source an incident has, and the number people know it by ('#1234') where there is one. `holder`
-    is who has been given it there."""
+    is who has been given it there, `reference` the latest alert's fingerprint, by which buttons name it."""
 
     source: str
     firing: int
@@ -245,6 +248,7 @@ class SourceCount:
     number: str = ""
     link: str = ""
     holder: str = ""
+    reference: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,6 +314,7 @@ class IncidentFacts:
     channel: str = ""
     """Where the message is: what was decided first stands."""
     told: Told = field(default_factory=Told)
+    manners: Manners = field(default_factory=Manners)
 
     def stored(self) -> dict[str, Any]:
         """As JSON-able values; without what only `followed` needs, and has taken into the outcome."""

@@ -101,6 +101,17 @@ def recent_map_changes(view: MapView, services: Collection[str], since: float, n
     New on the map is new in the world only where the service was known for an hour before; a service that is new itself, or a
     map that is, gives none. Gone is what is stale by its own habit while a layer that had seen it is still heard.
     """
+    found = _map_changes(view, services, since, now)
+    return tuple(sorted(found.values(), key=lambda one: (one.at, one.id)))
+
+
+def changed_edges(view: MapView, services: Collection[str], now: float) -> dict[EdgeKey, str]:
+    """The same of the day before `now`, edge by edge: `new` or `gone`."""
+    found = _map_changes(view, services, now - _SPAN_SECONDS, now)
+    return {edge: change.id.partition(":")[0] for edge, change in found.items()}
+
+
+def _map_changes(view: MapView, services: Collection[str], since: float, now: float) -> dict[EdgeKey, Change]:
     found: dict[EdgeKey, Change] = {}
     room = MAX_EDGES
     for service in dict.fromkeys(services):
@@ -117,7 +128,7 @@ def recent_map_changes(view: MapView, services: Collection[str], since: float, n
                 found[edge] = _seen(service, edge, first, "new")
             elif last >= since and _gone(view, edge, now):
                 found[edge] = _seen(service, edge, last, "gone")
-    return tuple(sorted(found.values(), key=lambda one: (one.at, one.id)))
+    return found
 
 
 def _ends(view: MapView, service: str) -> list[EdgeKey]:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bot.enrich.facts import CauseFacts, IncidentFacts, MapFacts
+from bot.enrich.manners import Courtesy
 from bot.enrich.thread_evidence import Evidence
 from bot.enrich.thread_lines import Joining
 from bot.model import Alert
@@ -54,6 +55,14 @@ class Case:
     messages: list[Queued] = field(default_factory=list)
     news: bool = False
     """Whether there is anything new to store of the incident."""
+    rewritten: bool = False
+    """Whether the root message reads otherwise than before, or would."""
+    released: bool = False
+    """Whether what was held back, or could have been, is posted now."""
+    taken: tuple[Courtesy, ...] = ()
+    """Lines in other channels that were an incident's which turned out to be this one."""
+    shown: str = ""
+    """Which part of the incident stands in a channel already, where it was held back itself."""
     joined_by: tuple[str, str] = ("", "")
     """The rule by which new alerts belong to their incident, and the reason."""
     folds: list[Joining] = field(default_factory=list)

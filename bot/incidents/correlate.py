@@ -7,7 +7,7 @@ the service is needed by, or needs, what fails already. Never across environment
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 _BEFORE_SECONDS = 600.0
@@ -19,7 +19,8 @@ _SUSPECTED_FROM = 0.1
 class OpenIncident:
     """What correlation needs of an incident. `firing`: services with an alert in it. `predicted`: dependents its first message
     counted. `suspects`: likely causes with p from 0 to 1, `named` the one in the headline. `below`: what the firing ones call.
-    `root`: the service that alerted first, `needs` what it calls, directly or not."""
+    `root`: the service that alerted first, `needs` what it calls, directly or not. `told`: other teams' channels, and since when
+    they know."""
 
     id: int
     environment: str
@@ -32,6 +33,7 @@ class OpenIncident:
     named: str = ""
     below: frozenset[str] = frozenset()
     needs: frozenset[str] = frozenset()
+    told: Mapping[str, float] = field(default_factory=dict)
 
 
 class Joined(NamedTuple):

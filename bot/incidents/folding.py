@@ -12,6 +12,7 @@ import structlog
 
 from bot import metrics
 from bot.enrich.facts import stored_cause
+from bot.enrich.manners import Manners
 from bot.enrich.thread_evidence import Evidence
 from bot.enrich.thread_lines import Joining
 from bot.incidents.case import Case
@@ -51,12 +52,20 @@ async def _fold(path: AlertPath, found: Same, now: float) -> bool:
     facts = dict(younger.facts) | {"state": "resolved", "folded_into": older.id}
     values = {"state": "resolved", "resolved_at": now, "updated_at": now, "facts": facts}
     case.outcome.folded.append(Folded(younger.id, values))
-    services = [str(one) for one in younger.facts.get("services", ())]
-    words = path.words.folded(services, younger.title, older.id, older.title, found.reason)
-    case.messages.append(
-        Queued(ROOT_KEY.format(incident=younger.id), younger.facts.get("channel") or path.channel, words)
+    manners = Manners.stored(younger.facts)
+    case.taken = manners.courtesies
+    if not manners.held:  # else there is no message that could point to the other
+        case.shown = f"incident {younger.id}, which is part of it, is posted already"
+        services = [str(one) for one in younger.facts.get("services", ())]
+        words = path.words.folded(services, younger.title, older.id, older.title, found.reason)
+        channel = younger.facts.get("channel") or path.channel
+        case.messages.append(Queued(ROOT_KEY.format(incident=younger.id), channel, words))
+    steps = (
+        Step("enrich", path.enrich, essential=False),
+        Step("decide", path.decide),
+        Step("courtesy", path.tell_others, essential=False),
+        Step("notify", path.notify),
     )
-    steps = (Step("enrich", path.enrich, essential=False), Step("decide", path.decide), Step("notify", path.notify))
     _, error = await run(steps, case)
     if error is not None:
         return False

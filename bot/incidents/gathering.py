@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
-from bot.enrich.facts import Followed, IncidentFacts, SourceCount
+from bot.enrich.facts import CauseFacts, Followed, IncidentFacts, SourceCount
 from bot.enrich.view import MapView
 from bot.incidents.case import Case, key_of
+from bot.incidents.conditions import Known
 from bot.incidents.decide import incident_state
+from bot.incidents.severity import rank, words
 from bot.model import ASSIGNED_TO, Alert, AlertStatus
+from bot.slack_ids import channel
 from bot.storage.alert_records import StoredAlert
 
 
@@ -45,8 +49,27 @@ def routed_by(view: MapView, facts: IncidentFacts) -> tuple[dict[str, tuple[str,
         "tier": tuple(entry.tier for entry in entries),
         "domain": tuple(entry.domain for entry in entries),
     }
-    slack = owners[0].slack if owners else ""
-    return known, slack if slack.startswith("#") else ""
+    return known, channel(owners[0].slack) if owners else ""
+
+
+def known_each(view: MapView, facts: IncidentFacts) -> list[Known]:
+    """The same for each service of an incident by itself, the first one first; with `critical` for all that means as much."""
+    return [known_of(view, facts, service) for service in facts.services[:_SERVICES_ASKED] or ("",)]
+
+
+def known_of(view: MapView, facts: IncidentFacts, service: str) -> Known:
+    """The same for any service, as far as an incident concerns it."""
+    entry = view.entry(service)
+    owner = entry.owner if entry is not None else None
+    return {
+        "owner": (owner.team,) if owner is not None else (),
+        "service": (service,),
+        "environment": (facts.environment,),
+        "severity": words(facts.severity),
+        "source": tuple(one.source for one in facts.sources),
+        "tier": (entry.tier,) if entry is not None else (),
+        "domain": (entry.domain,) if entry is not None else (),
+    }
 
 
 def onset(case: Case) -> float:
@@ -71,7 +94,7 @@ def gathered(case: Case, outcome: Followed | None) -> IncidentFacts:
     alerts = [stored.alert for stored in case.members]
     state = incident_state([alert.status for alert in alerts])
     live = [alert for alert in alerts if alert.status is not AlertStatus.RESOLVED] or alerts
-    worst = min(live, key=lambda alert: (_SEVERITIES.get(alert.severity.lower(), 9), alert.starts_at))
+    worst = min(live, key=lambda alert: (rank(alert.severity), alert.starts_at))
     services, unknown = concerned(case)
     ends = [alert.ends_at for alert in alerts if alert.ends_at]
     return IncidentFacts(
@@ -101,21 +124,17 @@ def _sources(alerts: list[Alert]) -> tuple[SourceCount, ...]:
         firing = sum(alert.status is not AlertStatus.RESOLVED for alert in mine)
         newest = mine[-1]
         holder = newest.labels.get(ASSIGNED_TO, "") if firing else ""
-        counted.append(SourceCount(source, firing, len(mine), newest.number, newest.link, holder))
+        counted.append(SourceCount(source, firing, len(mine), newest.number, newest.link, holder, newest.fingerprint))
     return tuple(counted)
 
 
 _OWNERS_ASKED = 10
+_SERVICES_ASKED = 200
 
-_SEVERITIES = {
-    "page": 0,
-    "critical": 0,
-    "p1": 0,
-    "error": 1,
-    "high": 1,
-    "p2": 1,
-    "warning": 2,
-    "p3": 2,
-    "low": 3,
-    "info": 4,
-}
+
+def beyond_memory(cause: CauseFacts) -> CauseFacts:
+    """The same of trouble that began before anything is known of usual times: whoever seemed well cannot be judged."""
+    if cause.service:
+        return cause
+    unknown = (*cause.ruled_out, *cause.unknown)
+    return replace(cause, why_none="it began before anything is known of what is usual", ruled_out=(), unknown=unknown)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from bot.enrich.manners import Manners
 from bot.graph.live import LiveGraph
 from bot.graph.walk import dependencies
 from bot.incidents.correlate import Joined, NewAlerts, OpenIncident, Same, explained, same
@@ -94,7 +95,7 @@ class OpenIncidents:
         self._known[incident_id] = OpenIncident(
             incident_id, environment, min(starts), max(starts), root, frozenset(firing), frozenset(outcome.get("predicted", ())),
             {service: p for service, p, _ in outcome.get("causes", ())}, outcome.get("named", ""), frozenset(called),
-            frozenset(needs),
+            frozenset(needs), {one.channel: one.at for one in Manners.stored(facts).courtesies},
         )  # fmt: skip
         self._members[incident_id] = tuple(members)
         self._alerts += len(members)

@@ -110,6 +110,11 @@ class AlertWorker:
         """Whether deliveries come so fast that none should wait for what can be done later."""
         return self.waiting > 1 or (len(self._came) == 2 and self._came[1] - self._came[0] < _HURRY_SECONDS)
 
+    @property
+    def busy(self) -> bool:
+        """Whether deliveries wait or have only just come: what is no news can wait."""
+        return self.waiting > 0 or (bool(self._came) and time.monotonic() - self._came[-1] < _HURRY_SECONDS)
+
     async def run(self) -> None:
         """Work until cancelled. What a killed process left waiting is taken up first."""
         self.waiting = await self._store.count_waiting()

@@ -54,6 +54,7 @@ class Rethinking:
     async def next(self, now: float) -> bool:
         """Think about the incident that is due; False where none is."""
         unresolved = await self._reader.unresolved(MAX_OPEN)
+        unresolved += [one for one in await self._reader.due(now) if one not in unresolved]
         self._thought = {one: self._thought[one] for one in unresolved if one in self._thought}
         new = [one for one in unresolved if one not in self._thought]
         if new:
@@ -90,11 +91,12 @@ class Rethinking:
             Step("causes", path.think, essential=False),
             Step("enrich", path.enrich, essential=False),
             Step("decide", path.decide),
+            Step("courtesy", path.tell_others, essential=False),
             Step("notify", self._notify),
         )
 
     async def _notify(self, case: Case) -> str | None:
-        if case.degraded or not case.news:
+        if not case.news or (case.degraded and not case.released):
             return "leave"  # what a message says is not taken back because it could not be thought out again
         await self._path.notify(case)
         return "edit" if case.messages else "note"

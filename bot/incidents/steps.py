@@ -8,29 +8,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Protocol
+from dataclasses import asdict, dataclass, field
 
 from bot.enrich.causes.ranking import rank, without
-from bot.enrich.facts import IncidentFacts, cause_facts, followed, read_map, stored_cause
+from bot.enrich.facts import IncidentFacts, cause_facts, read_map, stored_cause
 from bot.enrich.live_situation import SPAN_SECONDS, situation
 from bot.enrich.thread_evidence import Evidence, read_evidence
-from bot.enrich.thread_lines import tell
-from bot.enrich.told import Line, Told
 from bot.enrich.view import MapView
 from bot.errors import BadRequest
 from bot.graph.walk import dependencies
 from bot.incidents.case import Case, Found, key_of
 from bot.incidents.correlate import NewAlerts
-from bot.incidents.decide import alert_change, message_action, superseded
+from bot.incidents.courtesy import Courtesies
+from bot.incidents.decide import alert_change, superseded
 from bot.incidents.finding import find_service, surely_known
-from bot.incidents.gathering import concerned, gathered, members, onset, place, routed_by
+from bot.incidents.gathering import beyond_memory, concerned, members, onset, place
 from bot.incidents.open_incidents import NEEDS_HOPS, NEEDS_LIMIT, OpenIncidents
-from bot.incidents.routing import Route, destination
+from bot.incidents.routing import Route
+from bot.incidents.telling import Etiquette, Telling, Words
 from bot.model import Alert, AlertStatus, Delivery, Message
 from bot.storage.alert_records import Queued
 from bot.storage.alert_store import AlertStore
-from bot.storage.outbox_store import EVIDENCE_KEY, ROOT_KEY
 
 THOUGHT_SECONDS = SPAN_SECONDS / 2
 """For how long after its onset the cause of an incident is thought out anew."""
@@ -42,26 +40,6 @@ StepRun = Callable[[Case], Awaitable[str | None]]
 Teller = Callable[[int, str, str], None]
 NoteTaker = Callable[[IncidentFacts, Sequence[Alert]], list[tuple[str, str, Message]]]
 LookCloser = Callable[[Alert, bool], Awaitable[Alert]]
-
-
-class Words(Protocol):
-    """How an incident's messages are written."""
-
-    def incident(self, facts: IncidentFacts) -> Message:
-        """The root message."""
-        ...
-
-    def evidence(self, evidence: Evidence, facts: IncidentFacts) -> Message:
-        """The first post of its thread."""
-        ...
-
-    def folded(self, services: Sequence[str], title: str, into: int, about: str, why: str) -> Message:
-        """What is left of the root message of an incident that turned out to be another, the one numbered `into`."""
-        ...
-
-    def thread(self, lines: Sequence[Line], facts: IncidentFacts, incident: int) -> Message:
-        """What has happened since the last post."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +76,10 @@ class AlertPath:
     surely; gives the alert back as it was where it cannot."""
 
     opens: OpenIncidents = field(default_factory=OpenIncidents)
+    etiquette: Etiquette = field(default_factory=Etiquette)
+    """Whom incidents call, and when they wait; see `bot.incidents.telling`."""
+    courtesies: Courtesies | None = None
+    """Who tells other teams; None where that is not wanted."""
 
     def arriving(self) -> tuple[Step, ...]:
         """The path as far as the whole delivery goes it: a service must be found before alerts about it can join an incident."""
@@ -116,6 +98,7 @@ class AlertPath:
             Step("causes", self.causes, essential=False),
             Step("enrich", self.enrich, essential=False),
             Step("decide", self.decide),
+            Step("courtesy", self.tell_others, essential=False),
             Step("notify", self.notify),
         )
 
@@ -239,7 +222,8 @@ class AlertPath:
         usual = await self.past(onset(case) - _DAY) if self.past is not None and again else None
         around = situation(self.view, known[0], onset(case), about, usual, until=case.now)
         verdict = without(await asyncio.to_thread(rank, around, self.view.metrics), rejected)
-        found = case.cause = cause_facts(verdict)
+        old = usual is None and case.now - onset(case) > THOUGHT_SECONDS
+        found = case.cause = beyond_memory(cause_facts(verdict)) if old else cause_facts(verdict)
         case.evidence = read_evidence(self.view, known[0], found.service, onset(case), case.now)
         named = f"named {found.service}" if found.service else "named nobody"
         case.decided("causes", named, found.why_none or "; ".join(found.evidence))
@@ -253,32 +237,15 @@ class AlertPath:
 
     async def decide(self, case: Case) -> str | None:
         """Gather the facts and decide whether a reader needs to see them."""
-        before = case.before
-        facts = gathered(case, followed(before, case.map))
-        told, lines = tell(before, facts, case.joining() if before else (), case.now)
-        channel = (before or {}).get("channel", "") or self._channel(case, facts)
-        case.facts = facts = replace(facts, told=told, channel=channel)
-        case.stored = facts.stored()
-        action, reason = message_action(before, case.stored)
-        case.decided("decide", action, reason)
-        if action != "leave":
-            case.messages.append(Queued(ROOT_KEY, channel, self.words.incident(facts)))
-        if facts.evidence and not facts.evidence.says_as(Evidence.stored(before)):
-            evidence = self.words.evidence(facts.evidence, facts)
-            case.messages.append(Queued(EVIDENCE_KEY, channel, evidence, ROOT_KEY))
-        if lines:
-            number = case.incident.id if case.incident is not None else 0
-            said = self.words.thread(lines, facts, number)
-            case.messages.append(Queued(f"incident:{{incident}}:thread:{told.posts}", channel, said, ROOT_KEY))
-        case.news = bool(case.messages) or told != Told.stored(before)
+        telling = Telling(self.view, self.words, self.channel, self.routes, self.etiquette, self.opens)
+        telling.decide(case)
         return None
 
-    def _channel(self, case: Case, facts: IncidentFacts) -> str:
-        if case.before or not self.routes:
-            return self.channel
-        channel, why = destination(self.routes, *routed_by(self.view, facts), self.channel)
-        case.decided("route", channel, why)
-        return channel
+    async def tell_others(self, case: Case) -> str | None:
+        """Tell other teams whose services depend on what fails, where that is wanted."""
+        if self.courtesies is not None:
+            await self.courtesies.tell(case)
+        return None
 
     async def notify(self, case: Case) -> str | None:
         """Store everything in one transaction: incident, alerts, decisions, the message's next wording, the delivery."""
@@ -299,7 +266,7 @@ class AlertPath:
         if facts.state == "resolved" and facts.outcome is not None:
             outcome.grade = asdict(facts.outcome)
         messages = list(case.messages)
-        if any(one.key == ROOT_KEY for one in messages):
+        if case.rewritten:
             messages += [Queued(*note) for note in self.notes(facts, [one.alert for one in case.members])]
         incident_id = case.incident_id = await self.store.commit(outcome, messages)
         if incident_id is not None:

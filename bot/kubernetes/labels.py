@@ -4,7 +4,7 @@ Comes in: the pods of a cluster. Goes out: facts about their services, ranked lo
 Kubernetes' own, and all but those below; a `tier` that is no number (`frontend` is a place in a picture, not an importance).
 
 No key is standard. Read are, under any prefix, in labels first and then in annotations: `team`, `owner`; `slack-channel`, `slack`,
-`chat`; `tier`, `domain`, `runbook`, `repository` (the names of a8r.io's conventions among them).
+`chat`; `slack-mention`, `slack-usergroup`; `tier`, `domain`, `runbook`, `repository` (the names of a8r.io's conventions among them).
 """
 
 from __future__ import annotations
@@ -16,11 +16,12 @@ from bot import names
 from bot.catalog.facts import MAX_SERVICES, MAX_TEXT, Facts, Format, Reading, address_or_nothing, plain_tier
 from bot.kubernetes.naming import Named, named
 from bot.kubernetes.objects import Pod
+from bot.slack_ids import mention_id
 
 _THEIR_OWN = ("kubernetes.io", "k8s.io")
 _READ = {
     "team": ("team", "owner"), "slack": ("slack-channel", "slack", "chat"), "tier": ("tier",), "domain": ("domain",),
-    "runbook": ("runbook",), "repository": ("repository",),
+    "runbook": ("runbook",), "repository": ("repository",), "mention": ("slack-mention", "slack-usergroup"),
 }  # fmt: skip
 
 
@@ -63,6 +64,7 @@ def _said(labels: Mapping[str, str], annotations: Mapping[str, str]) -> dict[str
                 by_word.setdefault(word.lower(), text)
     found = {fact: next((by_word[word] for word in words if word in by_word), "") for fact, words in _READ.items()}
     found["tier"] = tier if (tier := plain_tier(found["tier"])).isdigit() else ""
+    found["mention"] = mention_id(found["mention"])
     for fact in ("runbook", "repository"):
         found[fact] = address_or_nothing(found[fact])
     return {fact: text for fact, text in found.items() if text}

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,9 @@ _CHUNK = 64 * 1024
 _LONGEST_PAUSE = 300.0
 _IDENTIFIER = re.compile(r"^[A-Za-z0-9_-]{1,100}$")
 _NO_SUCH_REQUESTER = 1008
+_CIRCULAR = "circular dependency"
+"""What the message says where a service would come to need itself; the code is that of any bad argument."""
+_SPARE = 10
 _PASSING = frozenset((408, 425))
 
 Json = Mapping[str, Any]
@@ -34,6 +38,7 @@ _VERDICTS = {
     "pd_forbidden": Verdict.AUTH,
     "pd_requester_not_found": Verdict.AUTH,
     "pd_refused": Verdict.PAYLOAD,
+    "pd_circular": Verdict.PAYLOAD,
     "pd_plan_lacks_it": Verdict.PAYLOAD,
     "pd_fields_refused": Verdict.PAYLOAD,
     "pd_bad_identifier": Verdict.GONE,
@@ -62,8 +67,13 @@ class PagerDuty:
         self._session = session
         self._url = url.rstrip("/")
         self._headers = {"Authorization": f"Token token={token}", "Accept": "application/vnd.pagerduty+json;version=2"}
-        self._requester = requester
+        self.requester = requester
         self._timeout = aiohttp.ClientTimeout(total=timeout)
+        self._full_until = 0.0
+
+    def breath(self) -> float:
+        """Seconds that whoever is in no hurry should wait, so that the last tenth of the account's requests is left to others."""
+        return max(0.0, self._full_until - time.monotonic())
 
     async def get(self, path: str, params: Mapping[str, str] | None = None) -> Json:
         """The JSON object at `path`. Raises PermanentDeliveryError, RetryableDeliveryError."""
@@ -103,7 +113,8 @@ class PagerDuty:
     ) -> Json:
         outcome = "ok"
         try:
-            who = {} if method == "GET" else {"From": requester or self._requester}
+            name = requester or self.requester
+            who = {"From": name} if name and method != "GET" else {}
             return await self._once(method, path, params, body, {**self._headers, **who})
         except DeliveryError as error:
             outcome = getattr(error, "code", "failed")
@@ -121,6 +132,7 @@ class PagerDuty:
                 allow_redirects=False,  # what follows one would take the token elsewhere
             ) as response:  # fmt: skip
                 content = await _content(response)
+                self._note_room(response.headers)
         except aiohttp.ClientConnectorError:
             raise RetryableDeliveryError("pd_unreachable") from None
         except (aiohttp.ClientError, OSError, TimeoutError):
@@ -134,6 +146,11 @@ class PagerDuty:
         if answer is None:
             raise _lost(creates, "pd_unreadable")
         return answer
+
+    def _note_room(self, headers: Mapping[str, str]) -> None:
+        limit, left = _count(headers, "ratelimit-limit"), _count(headers, "ratelimit-remaining")
+        if limit and left is not None and left * _SPARE <= limit:
+            self._full_until = time.monotonic() + (_pause(headers) or 1.0)
 
 
 def identifier(text: str) -> str:
@@ -155,18 +172,25 @@ def _refusal(status: int, headers: Mapping[str, str], content: bytes, creates: b
     if status in _PASSING:
         return RetryableDeliveryError(f"pd_http_{status}")
     said = (_object(content) or {}).get("error")
-    if status == 400 and isinstance(said, dict) and said.get("code") == _NO_SUCH_REQUESTER:
-        return PermanentDeliveryError("pd_requester_not_found")
+    if status == 400 and isinstance(said, dict):
+        if said.get("code") == _NO_SUCH_REQUESTER:
+            return PermanentDeliveryError("pd_requester_not_found")
+        if _CIRCULAR in json.dumps([said.get("message"), said.get("errors")]):
+            return PermanentDeliveryError("pd_circular")
     return PermanentDeliveryError(_CODES.get(status, f"pd_http_{status}"))
 
 
 def _pause(headers: Mapping[str, str]) -> float | None:
     """Seconds to wait, where the answer says so; some 429 come without a word of it."""
     for name in ("ratelimit-reset", "Retry-After"):
-        given = headers.get(name, "")
-        if given.isascii() and given.isdigit() and len(given) < 6:
-            return min(max(1.0, float(given)), _LONGEST_PAUSE)
+        if (seconds := _count(headers, name)) is not None:
+            return min(max(1.0, float(seconds)), _LONGEST_PAUSE)
     return None
+
+
+def _count(headers: Mapping[str, str], name: str) -> int | None:
+    given = headers.get(name, "")
+    return int(given) if given.isascii() and given.isdigit() and len(given) < 6 else None
 
 
 def _object(content: bytes) -> dict[str, Any] | None:

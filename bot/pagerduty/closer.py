@@ -22,7 +22,8 @@ from bot.changes import pagerduty as change_events
 from bot.errors import BadRequest, DeliveryError, Overloaded, PermanentDeliveryError
 from bot.model import Alert, AlertStatus, Change
 from bot.pagerduty.alert_body import MAX_ALERTS, hints_of, labels_of
-from bot.pagerduty.client import PagerDuty, identifier
+from bot.pagerduty.client import PagerDuty, identifier, verdict
+from bot.sinks import Verdict
 
 PATIENCE = 1.0
 REST = 60.0
@@ -62,7 +63,8 @@ class Closer:
                 path = f"/incidents/{identifier(alert.fingerprint)}/alerts"
                 alerts = await self._api.pages(path, "alerts", MAX_ALERTS)
         except (DeliveryError, TimeoutError) as error:
-            self._rest(alert.fingerprint, str(error) or f"no answer within {self._patience:g} s")
+            if not _of_one_incident(error):
+                self._rest(alert.fingerprint, str(error) or f"no answer within {self._patience:g} s")
             return alert
         self.problem = ""
         names, labels = hints_of(alerts), labels_of(alerts)
@@ -79,6 +81,7 @@ class Closer:
             incident = self._unasked.popleft()
             try:
                 answer = await self._api.get(f"/incidents/{identifier(incident)}/related_change_events")
+                self.problem = ""
                 await self._keep(change_events.listed(answer, time.time()))
             except (PermanentDeliveryError, BadRequest, Overloaded) as error:
                 # An extra: plans may lack it, and the alert is out.
@@ -96,3 +99,8 @@ class Closer:
         self._resting_until = self._clock() + REST
         self.problem = why
         log.warning("PagerDuty could not be asked about an incident", incident=incident, why=why)
+
+
+def _of_one_incident(error: Exception) -> bool:
+    """Whether another incident may be told of all the same: this one is another account's, or gone."""
+    return isinstance(error, PermanentDeliveryError) and verdict(error.code) is Verdict.GONE

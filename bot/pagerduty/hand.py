@@ -18,15 +18,15 @@ class PagerDutyHand:
     def __init__(self, api: PagerDuty) -> None:
         self._api = api
 
-    async def acknowledge(self, source: str, reference: str, who: str) -> None:
+    async def acknowledge(self, source: str, reference: str, who: str) -> str:
         """See `Acknowledger.acknowledge`. An incident that is resolved stays so: PagerDuty refuses (`pd_refused`)."""
-        await self._set(source, reference, who, "acknowledged")
+        return await self._set(source, reference, who, "acknowledged")
 
     async def resolve(self, source: str, reference: str, who: str) -> None:
         """See `Acknowledger.resolve`."""
         await self._set(source, reference, who, "resolved")
 
-    async def _set(self, source: str, reference: str, who: str, status: str) -> None:
+    async def _set(self, source: str, reference: str, who: str, status: str) -> str:
         if source != SOURCE:
             raise PermanentDeliveryError("pd_other_source")
         path = f"/incidents/{identifier(reference)}"
@@ -38,5 +38,6 @@ class PagerDutyHand:
                 if error.code != "pd_requester_not_found":
                     raise
             else:
-                return
+                return who
         await self._api.put(path, body)
+        return self._api.requester

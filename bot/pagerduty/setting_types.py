@@ -35,6 +35,15 @@ class PagerSettings(BaseModel):
         (),
         description="`field=fact,…` of custom fields to fill; facts: `services`, `likely_cause`, `hit_now`, `at_risk`, `owners`",
     )
+    pagerduty_dependencies: bool = Field(
+        False, description="push discovered dependencies to PagerDuty's service graph; needs a key that may write"
+    )
+    pagerduty_dependencies_confidence: float = Field(
+        0.8, ge=0.5, le=1, description="how sure the map has to be of a dependency for that"
+    )
+    pagerduty_dependencies_remove: bool = Field(
+        False, description="also take back those that the bot itself made and that are gone from the map"
+    )
     alertmanager_url: Secret | None = Field(
         None, description="an Alertmanager (what comes before `/api/v2`) to create silences in"
     )

@@ -8,12 +8,14 @@ from datetime import UTC, tzinfo
 
 @dataclass(frozen=True, slots=True)
 class Asker:
-    """A Slack user id and name where they are known, the zone in which he types times, the channel he is in."""
+    """A Slack user id and name where they are known, the zone in which he types times, the channel he is in (its id, and
+    its name where Slack tells it)."""
 
     id: str = ""
     name: str = ""
     zone: tzinfo = UTC
     channel: str = ""
+    channel_name: str = ""
 
     def __str__(self) -> str:
         return f"{self.name} ({self.id})" if self.name and self.id else self.name or self.id or "somebody"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
@@ -24,6 +25,7 @@ from bot.errors import BadRequest, DeliveryError, Unauthorized
 from bot.model import Message
 from bot.sinks import Sink
 from bot.slack.asker import NOBODY, Asker
+from bot.slack.client import Attach, in_words_only
 from bot.slack.command_views import dressed, refused
 from bot.slack.commands import BY_WORD, SERVICE, written
 from bot.slack.desk import Desk, Reply
@@ -31,12 +33,16 @@ from bot.slack.digest_view import EXPECTED, LOOK, OPEN
 from bot.slack.home import Home
 from bot.slack.home_views import CHOOSE_TEAM
 from bot.slack.mrkdwn import code, escape, truncate
+from bot.slack.order_views import waiting
+from bot.slack.orders import Orders
 from bot.slack.talk import Talk
-from bot.slack.views import OPEN_LINK, RUN, SHARE, SHOW_SERVICE
-from bot.slack.zones import Zones
+from bot.slack.views import ACKNOWLEDGE, END_SILENCE, OPEN_LINK, RUN, SHARE, SHOW_SERVICE, SILENCE, SILENCE_FORM
 
 _AT_A_TIME = 8
 """Answers being worked on: each of the past may hold a map of its day in memory."""
+
+_ACKNOWLEDGED_WITHIN = 2.0
+"""Seconds; Slack waits for three."""
 
 _BROKEN = "That went wrong here, and is in the bot's log. Please try again, or ask `/topology health`."
 _RESPONSE_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
@@ -62,12 +68,22 @@ class SlackDoor:
     """Slash commands, button clicks, events: over POST `/slack/events`, where a bad signature is 401 and reaches no handler, or
     over the socket."""
 
-    def __init__(self, client: AsyncWebClient, signing_secret: str, desk: Desk, sink: Sink, home: Home) -> None:
+    def __init__(
+        self,
+        client: AsyncWebClient,
+        signing_secret: str,
+        desk: Desk,
+        sink: Sink,
+        home: Home,
+        orders: Orders,
+        attach: Attach = in_words_only,
+    ) -> None:
         self._desk = desk
         self._home = home
         self._sink = sink
         self._talk = Talk(lambda text, asker: self._answered(text, asker, share=False), sink)
-        self._zones = Zones(client)
+        self._orders = orders
+        self._attach = attach
         self._answering = 0
         self._signed = bool(signing_secret)
         api_host = urlsplit(client.base_url).netloc
@@ -85,6 +101,10 @@ class SlackDoor:
         app.action(SHARE)(self._share)
         app.action(re.compile(f"^({EXPECTED}|{LOOK}|{OPEN})_"))(self._judged)
         app.action(CHOOSE_TEAM)(self._choose_team)
+        app.action(ACKNOWLEDGE)(self._take)
+        app.action(SILENCE)(self._ask_silence)
+        app.view(SILENCE_FORM)(self._silence)
+        app.action(END_SILENCE)(self._end_silence)
         app.event("app_home_opened")(self._opened)
         app.action(re.compile(f"^{OPEN_LINK}"))(self._acknowledge)
         for kind in ("app_mention", "message"):
@@ -117,6 +137,7 @@ class SlackDoor:
             str(command.get("user_id", "")),
             str(command.get("user_name", "")),
             channel=str(command.get("channel_id", "")),
+            channel_name=str(command.get("channel_name", "")),
         )
         if not self._desk.slow(text):
             reply = await self._desk.answer(text, time.time(), asker)
@@ -149,7 +170,7 @@ class SlackDoor:
             await respond(**_ephemeral(reply.message), replace_original=False)
             return
         shared = f"{escape(truncate(asker.name or 'somebody', 80))} shared {code('/topology ' + reply.question)}"
-        content = _content(dressed(reply.message, [shared]))
+        content = _content(dressed(await self._attach(reply.message), [shared]))
         await respond(**content, response_type="in_channel", replace_original=False, delete_original=True)
 
     async def _judged(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
@@ -184,10 +205,49 @@ class SlackDoor:
         if isinstance(option, dict) and (asker := _asker(body)).id:
             await self._home.chosen(asker.id, str(option.get("value", "")), time.time())
 
+    async def _take(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
+        """[Acknowledge]."""
+        await ack()
+        if self._ours(str(body.get("response_url", ""))):
+            answer = await self._orders.acknowledge(str(action.get("value", "")), _asker(body).id)
+            await respond(**_ephemeral(answer), replace_original=False)
+
+    async def _ask_silence(
+        self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond
+    ) -> None:
+        """[Silence …]: a form; an answer below the message only where no form can be shown."""
+        await ack()
+        container = body.get("container")
+        shown = container if isinstance(container, dict) else {}
+        place = str(shown.get("channel_id", "")), str(shown.get("message_ts", ""))
+        trigger = str(body.get("trigger_id", ""))
+        answer = await self._orders.ask(trigger, str(action.get("value", "")), place, _asker(body).id)
+        if answer is not None and self._ours(str(body.get("response_url", ""))):
+            await respond(**_ephemeral(answer), replace_original=False)
+
+    async def _silence(self, ack: AsyncAck, view: dict[str, Any], body: dict[str, Any]) -> None:
+        """The form came back: it says what became of it, as its acknowledgement where that is known in time."""
+        silencing = asyncio.create_task(self._orders.silence(view, _asker(body).id))
+        done, _ = await asyncio.wait({silencing}, timeout=_ACKNOWLEDGED_WITHIN)
+        await ack(response_action="update", view=silencing.result() if done else waiting("Silencing"))
+        if not done:
+            await self._orders.show(str(view.get("id") or ""), await silencing)
+
+    async def _end_silence(
+        self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond
+    ) -> None:
+        """[End the silence]: everybody sees that it is, in place of the button; a refusal only whoever clicked."""
+        await ack()
+        if self._ours(str(body.get("response_url", ""))):
+            answer, ended = await self._orders.end(str(action.get("value", "")), _asker(body).id)
+            content = _content(answer) if ended else _ephemeral(answer)
+            await respond(**content, replace_original=ended)
+
     async def _later(self, response_url: str, text: str, asker: Asker, respond: AsyncRespond) -> None:
         if self._ours(response_url):
             reply = await self._answered(text, asker)
-            await respond(**_ephemeral(reply.message), replace_original=False)
+            message = await self._attach(reply.message)
+            await respond(**_ephemeral(message), replace_original=False)
 
     async def _directly(self, text: str, asker: Asker) -> None:
         """A click on the App Home tab has no message to answer below: the answer goes to the direct conversation."""
@@ -208,7 +268,7 @@ class SlackDoor:
         self._answering += 1
         try:
             if asker.id and self._desk.timed(text):
-                asker = replace(asker, zone=await self._zones.of(asker.id))
+                asker = replace(asker, zone=(await self._orders.people.of(asker.id)).zone)
             reply = await self._desk.answer(text, time.time(), asker, deeper=deeper, share=share)
         finally:
             self._answering -= 1
@@ -243,7 +303,8 @@ def _asker(body: dict[str, Any]) -> Asker:
     """Who clicked."""
     user, channel = (one if isinstance(one, dict) else {} for one in (body.get("user"), body.get("channel")))
     name = str(user.get("name") or user.get("username") or "")
-    return Asker(str(user.get("id") or ""), name, channel=str(channel.get("id") or ""))
+    where = str(channel.get("id") or "")
+    return Asker(str(user.get("id") or ""), name, channel=where, channel_name=str(channel.get("name") or ""))
 
 
 def _content(message: Message) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import aiohttp
@@ -22,7 +22,9 @@ from slack_sdk.web.async_slack_response import AsyncSlackResponse
 from bot.errors import AmbiguousDeliveryError, DeliveryError, PermanentDeliveryError, RetryableDeliveryError
 from bot.model import Message
 from bot.sinks import LookupFailed, Posted
+from bot.slack import enclosures
 from bot.slack.budget import fit
+from bot.slack.hush import hushed, posted
 
 EVENT_TYPE = "topology_bot"
 METADATA_SCOPE = "metadata.message:read"
@@ -37,9 +39,18 @@ _HISTORY_PAGES, _LIST_PAGES = 5, 10
 _LIMITED = frozenset(("ratelimited", "rate_limited", "message_limit_exceeded"))
 _NOT_TAKEN = frozenset(("request_timeout", "team_added_to_org"))
 _DOUBTFUL = frozenset(("", "fatal_error", "internal_error", "service_unavailable"))
-_BELOW_SLACK = (aiohttp.ClientError, OSError, TimeoutError)
+_UNREADY_SECONDS = (1.0, 2.0, 0.0)
+"""Slack refuses a message with a picture that it has not looked through yet: it is sent again after these, at last without."""
+BELOW_SLACK = (aiohttp.ClientError, OSError, TimeoutError)
 
 Answer = Mapping[str, Any]
+Attach = Callable[[Message], Awaitable[Message]]
+"""A message as Slack takes it, with what it encloses uploaded or in words; never fails (see `bot.slack.files`)."""
+
+
+async def in_words_only(message: Message) -> Message:
+    """Upload nothing."""
+    return enclosures.told(message)
 
 
 def web_client(token: str, api_url: str, session: aiohttp.ClientSession) -> AsyncWebClient:
@@ -54,8 +65,8 @@ async def socket_address(client: AsyncWebClient, app_token: str) -> str:
     try:
         answer = await client.apps_connections_open(app_token=app_token)
     except SlackApiError as error:
-        raise _failure(error) from None
-    except (*_BELOW_SLACK, AttributeError) as error:
+        raise failure(error) from None
+    except (*BELOW_SLACK, AttributeError) as error:
         raise RetryableDeliveryError(type(error).__name__) from None
     return str(answer.get("url") or "")
 
@@ -66,8 +77,8 @@ async def publish_home(client: AsyncWebClient, user: str, blocks: Sequence[Any])
         async with asyncio.timeout(10.0):
             await client.views_publish(user_id=user, view={"type": "home", "blocks": [dict(block) for block in blocks]})
     except SlackApiError as error:
-        raise _failure(error) from None
-    except (*_BELOW_SLACK, AttributeError) as error:
+        raise failure(error) from None
+    except (*BELOW_SLACK, AttributeError) as error:
         raise RetryableDeliveryError(type(error).__name__) from None
 
 
@@ -80,8 +91,9 @@ class SlackSink:
 
     name = "slack"
 
-    def __init__(self, client: AsyncWebClient, timeout: float = 10.0) -> None:
+    def __init__(self, client: AsyncWebClient, timeout: float = 10.0, attach: Attach = in_words_only) -> None:
         self._web = client
+        self._attach = attach
         self._timeout = timeout
         self._channel_ids: OrderedDict[str, str] = OrderedDict()
         # slack_sdk writes every request out in full for its debug log unless its logger's own level forbids it.
@@ -90,9 +102,9 @@ class SlackSink:
 
     async def post(self, *, key: str, channel: str, message: Message, thread_ts: str | None) -> Posted:
         """See `Sink.post`. `channel` is an id or a name."""
-        fitted = fit(message)
-        answer = await self._call(
-            self._web.chat_postMessage(
+
+        def send(fitted: Message) -> Awaitable[AsyncSlackResponse]:
+            return self._web.chat_postMessage(
                 channel=channel,
                 text=fitted.text,
                 blocks=_blocks(fitted) or None,
@@ -101,21 +113,25 @@ class SlackSink:
                 unfurl_media=False,
                 metadata={"event_type": EVENT_TYPE, "event_payload": {"key": key}},
             )
-        )
+
+        answer = await self._shown(send, posted(message) if thread_ts is None else hushed(message))
         channel_id, ts = answer.get("channel"), answer.get("ts")
         if not isinstance(channel_id, str) or not isinstance(ts, str):
             raise AmbiguousDeliveryError("no_ts")
         self._remember(channel, channel_id)
         # A reply to a root that was deleted is posted to the channel, without an error (slack-go/slack#1571).
-        posted = answer.get("message")
-        placed = posted.get("thread_ts") if isinstance(posted, Mapping) else thread_ts
+        shown = answer.get("message")
+        placed = shown.get("thread_ts") if isinstance(shown, Mapping) else thread_ts
         return Posted(channel_id, ts, misplaced=thread_ts is not None and placed != thread_ts)
 
     async def update(self, *, channel_id: str, ts: str, message: Message) -> None:
         """See `Sink.update`. Blocks are always sent, since leaving them out keeps the old ones in some clients."""
-        fitted = fit(message)
+
+        def send(fitted: Message) -> Awaitable[AsyncSlackResponse]:
+            return self._web.chat_update(channel=channel_id, ts=ts, text=fitted.text, blocks=_blocks(fitted))
+
         try:
-            await self._call(self._web.chat_update(channel=channel_id, ts=ts, text=fitted.text, blocks=_blocks(fitted)))
+            await self._shown(send, hushed(message))
         except AmbiguousDeliveryError as error:
             raise RetryableDeliveryError(error.code) from None
 
@@ -212,19 +228,32 @@ class SlackSink:
         while len(self._channel_ids) > MAX_CHANNEL_IDS:
             self._channel_ids.popitem(last=False)
 
+    async def _shown(self, send: Callable[[Message], Awaitable[AsyncSlackResponse]], message: Message) -> Answer:
+        """Send a message with what it encloses. Trouble with a picture costs the picture alone."""
+        message = await self._attach(message)
+        plainer = enclosures.without_pictures(message)
+        for wait in _UNREADY_SECONDS if plainer is not None else ():
+            try:
+                return await self._call(send(fit(message)))
+            except PermanentDeliveryError as error:
+                if error.code != "invalid_blocks":
+                    raise
+                await asyncio.sleep(wait)
+        return await self._call(send(fit(plainer or message)))
+
     async def _call(self, request: Awaitable[AsyncSlackResponse]) -> Answer:
         """The answer to one request. Raises the three `DeliveryError`s, ambiguous wherever Slack may have acted on it."""
         try:
             async with asyncio.timeout(self._timeout):
                 response = await request
         except SlackApiError as error:
-            raise _failure(error) from None
+            raise failure(error) from None
         except (
             aiohttp.ClientConnectorError,
             aiohttp.ConnectionTimeoutError,
         ) as error:  # never connected, so never sent
             raise RetryableDeliveryError(type(error).__name__) from None
-        except _BELOW_SLACK as error:
+        except BELOW_SLACK as error:
             raise AmbiguousDeliveryError(type(error).__name__) from None
         except AttributeError:  # what slack_sdk 3.47 makes of HTTP 200 with a text/plain body: some proxy's page
             raise AmbiguousDeliveryError("not_json") from None
@@ -259,7 +288,7 @@ def _header(response: Any, name: str) -> str:
     return next((str(value) for key, value in headers.items() if str(key).lower() == name), "")
 
 
-def _failure(error: SlackApiError) -> DeliveryError:
+def failure(error: SlackApiError) -> DeliveryError:
     """Slack's (or a proxy's) refusal, in our words. The response is slack_sdk's or, for a broken body, aiohttp's."""
     response = error.response
     status = int(getattr(response, "status_code", None) or getattr(response, "status", 0) or 0)

@@ -186,6 +186,19 @@ def told(said: str, label: str = "", question: str = "") -> Message:
     return dressed(Message(line, (section(line),)), (), run_button(label, question) if label else ())
 
 
+def mutes(found: Sequence[Json]) -> Message:
+    """Channels that want no courtesy lines, each with who said so and when."""
+    if not found:
+        return laid_out("No channel is muted. `/topology mute` in one says that it is to be left alone.", ())
+    lines = [
+        f"{code('#' + one['name']) if one['name'] else code(one['channel'])} ({escape(truncate(one['by'], 80))}, "
+        f"{date(one['seconds'])})"
+        for one in found[: 4 * _LISTED]
+    ]
+    more = len(found) - len(lines)
+    return laid_out(f"*Muted channels* {len(found)}", ("\n".join([*lines, f"+{more} more"] if more > 0 else lines),))
+
+
 def aliases(found: Sequence[Json]) -> Message:
     """Other names that people confirmed, each with who and when."""
     if not found:

@@ -42,6 +42,7 @@ class Command:
 COMMANDS = (
     Command(SERVICE, "SERVICE", "who calls it, whom it calls, who owns it, how it does, what changed", past=True),
     Command(AROUND, "around SERVICE [HOPS]", "who needs it and what it needs, hop by hop", 1, 2, past=True),
+    Command("map", "map SERVICE", "the same as a picture: who is failing, hit and suspected", slow=True, past=True),
     Command("path", "path A B", "by which calls A reaches B, the shortest first", 2, 2, past=True),
     Command("blast", "blast A B…", "who is hit when these go down together, and whom to tell", 1, MAX_NAMES, past=True),
     Command("causes", "causes SERVICE", "where its trouble likely comes from, with evidence", slow=True, past=True),
@@ -79,6 +80,15 @@ COMMANDS = (
         1,
         slow=True,
     ),
+    Command(
+        "mute",
+        "mute [list]",
+        "tell this channel no more of other teams' trouble; `list`: who muted which",
+        0,
+        1,
+        slow=True,
+    ),
+    Command("unmute", "unmute", "tell this channel again", 0, 0, slow=True),
     Command("health", "health", "whether the bot itself is well, and what to mend", 0, 0, slow=True),
     Command(HELP, "help [COMMAND]", "this text", 0, 1),
 )

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 from bot.model import Message
 from bot.sinks import Posted
+from bot.slack.mrkdwn import unmentioned
 
 _DATE = re.compile(r"<!date\^(\d+)\^[^|>]*\|([^>]*)>")
 _MARKED = re.compile(r"(?<!\w)([*_])(?=\S)([^*\n]+?)(?<=\S)\1(?!\w)")
@@ -38,11 +39,12 @@ class ConsoleSink:
 
     async def check(self) -> str:
         """What `doctor` says of it."""
-        return "no SLACK_BOT_TOKEN is set: messages are printed and shown at /preview"
+        return "no SLACK_BOT_TOKEN is set: messages are printed and shown at /messages"
 
 
 def plain(text: str) -> str:
     """mrkdwn as a terminal shows it: links spelt out, times in UTC, no bold and italic marks, entities undone."""
+    text = unmentioned(text)
     text = _DATE.sub(lambda match: datetime.fromtimestamp(int(match[1]), UTC).strftime("%H:%M UTC"), text)
     text = _LINK.sub(r"\2 (\1)", text)
     text = _MARKED.sub(r"\2", text)

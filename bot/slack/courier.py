@@ -42,8 +42,8 @@ class Policy:
     """Claims of a row (about a minute each) that may pass in doubt before it is posted again."""
     lease: float = 60.0
     """How long the outbox leaves a claimed row to one worker."""
-    call: float = 10.0
-    """The longest a call to the sink takes; a post is not begun where it could outlast the lease."""
+    call: float = 25.0
+    """The longest a call to the sink takes, with a picture to draw and upload; a post is not begun where it could outlast the lease."""
     poll: float = 2.0
     """Between looks at the outbox where nothing woke the worker."""
     fallback_channel: str = ""

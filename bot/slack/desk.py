@@ -15,6 +15,7 @@ from typing import Any
 
 from bot import moments
 from bot.alias_book import AliasBook
+from bot.courtesy_book import CourtesyBook
 from bot.enrich import answers
 from bot.enrich.about import known_as
 from bot.enrich.answers import Query
@@ -24,11 +25,11 @@ from bot.grading.accuracy import NONE_OF_THEM
 from bot.model import Message
 from bot.slack import answers as service_views
 from bot.slack import command_views as views
-from bot.slack import stored_views
+from bot.slack import enclosed_views, stored_views
 from bot.slack.asker import NOBODY, Asker
 from bot.slack.commands import AROUND, BY_WORD, HELP, SERVICE, Asked, moment_text, parse, written
 from bot.slack.digest_talk import DigestTalk
-from bot.slack.kept import Stored
+from bot.slack.kept import Stored, Taker
 from bot.slack.mrkdwn import date, escape, truncate
 from bot.slack.views import run_button
 
@@ -40,7 +41,7 @@ _AROUND = Query(limit=400)
 _BLAST = Query(limit=300)
 _DAY = "-1d"
 _OFFSET = re.compile(r"(?:[zZ]|:\d\d[+-]\d\d(?::?\d\d)?)$")
-_UNSHARED = frozenset((HELP, "ack", "confirm", "reject", "alias", "unalias", "unlike", "digest"))
+_UNSHARED = frozenset((HELP, "ack", "confirm", "reject", "alias", "unalias", "unlike", "digest", "mute", "unmute"))
 """A button that shares asks again, and these are not for asking twice."""
 
 Json = dict[str, Any]
@@ -68,6 +69,7 @@ class _Case:
     notes: list[str] = field(default_factory=list)
     names: list[str] = field(default_factory=list)
     deeper: str = ""
+    map: str = ""
 
 
 class _Unclear(NotFound):
@@ -81,16 +83,26 @@ class _Unclear(NotFound):
 class Desk:
     """One per program."""
 
-    def __init__(self, view: MapView, stored: Stored, book: AliasBook, digests: DigestTalk) -> None:
+    def __init__(
+        self,
+        view: MapView,
+        stored: Stored,
+        book: AliasBook,
+        digests: DigestTalk,
+        taker: Taker,
+        courtesies: CourtesyBook,
+    ) -> None:
+        self._courtesies = courtesies
         self.digests = digests
+        self._taker = taker
         self._view = view
         self._stored = stored
         self._book = book
         self._makers: dict[str, Callable[[_Case], Awaitable[Message]]] = {
-            SERVICE: self._service, AROUND: self._around, "path": self._path, "blast": self._blast, "causes": self._causes,
-            "diff": self._diff, "owner": self._owner, "why": self._why, "health": self._health, "alias": self._alias,
-            "ack": self._ack, "confirm": self._confirm, "reject": self._reject, "unalias": self._unalias, "unlike": self._unlike,
-            "digest": self._digest, HELP: self._help,
+            SERVICE: self._service, AROUND: self._around, "map": self._map, "path": self._path, "blast": self._blast,
+            "causes": self._causes, "diff": self._diff, "owner": self._owner, "why": self._why, "health": self._health,
+            "alias": self._alias, "ack": self._ack, "confirm": self._confirm, "reject": self._reject, "mute": self._mute,
+            "unalias": self._unalias, "unlike": self._unlike, "digest": self._digest, "unmute": self._unmute, HELP: self._help,
         }  # fmt: skip
 
     def timed(self, text: str) -> bool:
@@ -128,11 +140,11 @@ class Desk:
             return Reply(views.dressed(views.refused(str(error)), case.notes), "refused")
         except TimeoutError:
             return Reply(views.refused(f"That took longer than {SLOWEST:.0f} s. Please try again."), "too slow")
-        question = (
-            "" if asked.command.word in _UNSHARED else written(asked.command, case.names or asked.names, case.asked.at)
-        )
+        shared = asked.command.word not in _UNSHARED
+        question = written(asked.command, case.names or asked.names, case.asked.at) if shared else ""
         below = [
             *(run_button("Deeper", case.deeper) if case.deeper and deeper else ()),
+            *(run_button("Map", case.map, 1) if case.map and deeper else ()),
             *(views.share_button(question) if question and share else ()),
         ]
         return Reply(views.dressed(message, case.notes, below), asked.command.word, question)
@@ -147,7 +159,7 @@ class Desk:
         case.now, case.live = _moment(case.asked.at, case.now, case.asker.zone), False
         case.notes.append(f"as of {date(case.now)}{_read_in(case.asked.at, case.asker.zone)}")
         case.asked = replace(case.asked, at=moments.iso(case.now))
-        if case.asked.command.word != "causes":  # which finds the map of its moment by itself
+        if case.asked.command.word not in ("causes", "map"):  # which find the map of their moment by themselves
             case.view = await self._stored.at(case.now)
 
     def _named(self, case: _Case, number: int, find: Callable[[MapView, str], str] | None = None) -> str:
@@ -179,6 +191,7 @@ class Desk:
         found = self._named(case, 0)
         answer = await self._read(case, lambda: answers.service(case.view, found, case.now, Query()))
         case.deeper = written(BY_WORD[AROUND], [found, "2"], case.asked.at)
+        case.map = written(BY_WORD["map"], [found], case.asked.at)
         return service_views.service(answer)
 
     async def _around(self, case: _Case) -> Message:
@@ -197,6 +210,10 @@ class Desk:
         if hops < MAX_HOPS:
             case.deeper = written(BY_WORD[AROUND], [found, str(hops + 1)], case.asked.at)
         return views.around(found, hops, made["dependents"], made["dependencies"])
+
+    async def _map(self, case: _Case) -> Message:
+        found = self._named(case, 0)
+        return enclosed_views.picture(await self._stored.focus(found, None if case.live else case.now))
 
     async def _path(self, case: _Case) -> Message:
         caller, callee = self._named(case, 0), self._named(case, 1)
@@ -244,8 +261,8 @@ class Desk:
         return views.told(f"Noted: it is not {said}. The incident is thought about again.")
 
     async def _ack(self, case: _Case) -> Message:
-        numbers = await self._stored.acknowledge(case.asked.names[0], case.asker.name)
-        return views.told(f"PagerDuty knows that you have {', '.join(numbers)}.")
+        found = await self._stored.incident(case.asked.names[0])
+        return await self._taker.take(found["id"], case.asker.id)
 
     async def _alias(self, case: _Case) -> Message:
         if not case.asked.names:
@@ -268,6 +285,19 @@ class Desk:
 
     async def _digest(self, case: _Case) -> Message:
         return await self.digests.answer("".join(case.asked.names), case.asker, case.now)
+
+    async def _mute(self, case: _Case) -> Message:
+        if case.asked.names:
+            if case.asked.names[0].lower() != "list":
+                raise BadRequest(f"Say it like this: /topology {case.asked.command.usage}")
+            return views.mutes(self._courtesies.listed())
+        asker = case.asker
+        said = await self._courtesies.mute(asker.channel, asker.channel_name, str(asker), case.now)
+        return views.told(said, "Undo", written(BY_WORD["unmute"], []))
+
+    async def _unmute(self, case: _Case) -> Message:
+        said = await self._courtesies.unmute(case.asker.channel, str(case.asker), case.now)
+        return views.told(said, "Undo", written(BY_WORD["mute"], []))
 
     async def _health(self, case: _Case) -> Message:
         return stored_views.health(await self._stored.health())

@@ -6,14 +6,16 @@ What is lost: lines beyond the first ten, which are counted.
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bot.digest.contents import Line
 from bot.model import Message
 from bot.slack.budget import fit
-from bot.slack.mrkdwn import escape, truncate
+from bot.slack.mrkdwn import date, escape, truncate
 from bot.slack.views import MAX_VALUE, Block, button, context, freshness, section
+from bot.storage.alert_records import Held
 
 EXPECTED, LOOK, OPEN = "digest_expected", "digest_look", "digest_open"
 """Action ids of [Expected], [Look into it] and [Undo], each followed by `_` and a number; the value is the line's key."""
@@ -22,6 +24,10 @@ _KINDS = ("new", "gone", "changed")
 _VERBS = {"new": "now calls", "gone": "no longer calls", "changed": "calls"}
 _SHOWN = 10
 _OPEN_SHOWN = 5
+_HELD_SHOWN = 10
+_NAMES_SHOWN = 3
+_BECAME = {"over": "over by itself", "posted": "posted since", "held": "still waiting"}
+_BECAME_ALL = _BECAME | {"over": "over by themselves"}
 _NAME_LENGTH = 120
 _SAID = {"expected": "✅ expected", "look": "🔎 looked into"}
 
@@ -30,7 +36,7 @@ _SAID = {"expected": "✅ expected", "look": "🔎 looked into"}
 class Digest:
     """All of one digest. `looking`: keys of earlier lines that somebody looks into -> who (a Slack user id). `notes` are plain
     sentences for the foot. `unattributed`: which share of connections has an end that is nobody's, None where none was seen;
-    `heard`: layer -> the age of its newest data (s)."""
+    `heard`: layer -> the age of its newest data (s). `held`: incidents that quiet hours held back."""
 
     headline: str
     lines: Sequence[Line]
@@ -38,6 +44,7 @@ class Digest:
     notes: Sequence[str] = ()
     unattributed: float | None = None
     heard: Mapping[str, float] = field(default_factory=dict)
+    held: Sequence[Held] = ()
 
 
 def digest(found: Digest) -> Message:
@@ -46,6 +53,9 @@ def digest(found: Digest) -> Message:
     said = ", ".join(f"{count} {kind}" for kind, count in counts if count) or "nothing changed"
     top = f"*{escape(truncate(found.headline, 150))}*: {said}"
     blocks, texts = [section(top)], [top]
+    if found.held:
+        texts.append(held_text(found.held))
+        blocks.append(section(texts[-1]))
     for number, line in enumerate(found.lines[:_SHOWN]):
         texts.append(line_text(line))
         blocks += [section(texts[-1]), *_buttons(line, number)]
@@ -57,6 +67,27 @@ def digest(found: Digest) -> Message:
     if foot:
         blocks.append(context("\n".join(foot)))
     return fit(Message("\n".join([*texts, *foot]), tuple(blocks)))
+
+
+def held_text(held: Sequence[Held]) -> str:
+    """What quiet hours held back: how many incidents, what became of them, and which they were."""
+    states = Counter(one.hold.state for one in held)
+    said = ((states[one], _BECAME_ALL[one] if states[one] > 1 else _BECAME[one]) for one in _BECAME)
+    counts = ", ".join(f"{count} {what}" for count, what in said if count)
+    number = "1 incident" if len(held) == 1 else f"{len(held)} incidents"
+    lines = [f"*Held in quiet hours*: {number}, {counts}"]
+    for one in held[:_HELD_SHOWN]:
+        who = ", ".join(_name(each) for each in one.hold.services[:_NAMES_SHOWN]) or "no service"
+        title = truncate(escape(one.hold.title), _NAME_LENGTH)
+        lines.append(f"• {one.incident}: *{who}*: {title}, {date(one.hold.since)}, {_BECAME.get(one.hold.state, '')}")
+    more = len(held) - _HELD_SHOWN
+    return "\n".join([*lines, f"and {more} more"] if more > 0 else lines)
+
+
+def held_message(held: Sequence[Held]) -> Message:
+    """The same as a message of its own, where no digest tells of it."""
+    text = held_text(held)
+    return fit(Message(text, (section(text),)))
 
 
 def line_text(line: Line) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from bot.enrich.view import MapView
+from bot.model import Message
+from bot.picture.focus import Focus
 
 Json = dict[str, Any]
 
@@ -18,6 +20,10 @@ class Stored(Protocol):
 
     async def causes(self, service: str, moment: float | None) -> Json:
         """Likely causes of trouble at a service, now or then."""
+        ...
+
+    async def focus(self, service: str, moment: float | None) -> Focus:
+        """What a picture of a service shows, now or then."""
         ...
 
     async def diff(self, service: str, since: float) -> Json:
@@ -36,10 +42,14 @@ class Stored(Protocol):
         """Note that a service is not what an open incident comes from; gives the service's id."""
         ...
 
-    async def acknowledge(self, incident: str, who: str) -> list[str]:
-        """Tell where an open incident's alerts came from that somebody has it; gives the numbers of those told."""
-        ...
-
     async def health(self) -> Json:
         """The doctor's findings."""
+        ...
+
+
+class Taker(Protocol):
+    """Who is told that somebody has an incident."""
+
+    async def take(self, incident: int | None, user: str) -> Message:
+        """Say so where its alerts came from, in a user's name; the answer to him."""
         ...

@@ -11,6 +11,8 @@ import re
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
+from bot.slack_ids import mention_id
+
 ELLIPSIS = "…"
 
 _MAX_URL = 3_000
@@ -28,6 +30,7 @@ _CLEANED: dict[int, str | None] = {
 _ESCAPED: dict[int, str | None] = {**_CLEANED, ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;"}
 # What a cut must not fall into: an entity, or a link, mention or date token.
 _TOKEN = re.compile(r"&(?:amp|lt|gt);|<(?:[!@#]|mailto:|https?:)[^<>]*>")
+_CALLING = re.compile(r"<(?:!subteam\^|@|!)(?P<who>[SUWB][A-Z0-9]+|here|channel|everyone)(?:\|(?P<name>[^<>]*))?>")
 _URL_UNSAFE = str.maketrans({"|": "%7C", "<": "%3C", ">": "%3E", " ": "%20", '"': "%22", "`": "%60"})
 
 
@@ -84,6 +87,20 @@ def _is_web_page(url: str) -> bool:
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
+def mention(identifier: str, name: str) -> str:
+    """A token by which Slack calls a user group or a person (an id as `bot.slack_ids.mention_id` gives it); the name alone for
+    anything else. `name` is what `unmentioned` leaves of it."""
+    shown = " ".join(escape(name).replace("|", "/").split()) or identifier
+    if mention_id(identifier) != identifier or not identifier:
+        return shown
+    return f"<!subteam^{identifier}|{shown}>" if identifier.startswith("S") else f"<@{identifier}|{shown}>"
+
+
+def unmentioned(text: str) -> str:
+    """A text that calls nobody: its mentions are names, its broadcasts words."""
+    return _CALLING.sub(lambda found: found["name"] or f"@{found['who']}", text)
 
 
 def date(at: float, fallback: str = "", shape: str = "{date_short_pretty} {time}") -> str:

@@ -6,7 +6,7 @@ it, and asks whether the cause was right.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from bot.enrich.facts import IncidentFacts
@@ -16,27 +16,31 @@ from bot.grading.accuracy import NONE_OF_THEM
 from bot.graph.places import spoken
 from bot.model import Message
 from bot.moments import age
-from bot.slack import views
+from bot.picture.focus import Focus
+from bot.slack import enclosed_views, views
 from bot.slack.budget import fit
 from bot.slack.commands import BY_WORD, written
 from bot.slack.mrkdwn import escape, truncate
 from bot.slack.views import Block, clock, run_button, section
+from bot.storage.alert_records import StoredAlert
 
 _NAMES_SHOWN = 5
 _TEXT_LENGTH = 200
 _OTHERS_ASKED = 2
+_ALERTS_TOLD = 4
 
 
 class IncidentWords:
-    """How an incident is written in Slack (the Protocol in `bot.incidents.steps`). `acknowledges`: whether somebody is there to
-    be told that an incident is taken."""
+    """How an incident is written in Slack (the Protocols in `bot.incidents.steps` and `bot.incidents.illustrating`).
 
-    def __init__(self, acknowledges: bool = False) -> None:
-        self._acknowledges = acknowledges
+    `offered`: the orders that can be carried out."""
+
+    def __init__(self, offered: Collection[str] = ()) -> None:
+        self._offered = offered
 
     def incident(self, facts: IncidentFacts) -> Message:
         """The root message."""
-        return views.incident(facts, self._acknowledges)
+        return views.incident(facts, self._offered)
 
     def evidence(self, evidence: Evidence, facts: IncidentFacts) -> Message:
         """The first post of the thread."""
@@ -50,6 +54,14 @@ class IncidentWords:
             escape(truncate(why, _TEXT_LENGTH)),
         ]
         return fit(Message("\n".join(lines), (section(lines[0]), views.context(lines[1]))))
+
+    def picture(self, focus: Focus) -> Message:
+        """What is around the failing service, for its thread."""
+        return enclosed_views.picture(focus)
+
+    def listing(self, incident: int, members: Sequence[StoredAlert], now: float) -> Message:
+        """All alerts of an incident, as a file for its thread."""
+        return enclosed_views.listing(incident, members, now)
 
     def thread(self, lines: Sequence[Line], facts: IncidentFacts, incident: int) -> Message:
         """What has happened since the last post."""
@@ -79,7 +91,7 @@ def _call(call: PathCall, depth: int) -> str:
 
 def news(lines: Sequence[Line], facts: IncidentFacts, incident: int) -> Message:
     """What has changed, a line each. Where the incident is over, with a question whose answer the grades rest on."""
-    said = [_WORDS[line[0]](facts, *line[1:]) for line in lines]
+    said = [_WORDS[line[0]](facts, *line[1:]) for line in _gathered(lines)]
     text = "\n".join(said)
     blocks: list[Block] = [section(text)]
     over = any(line[0] == "over" for line in lines)
@@ -87,6 +99,18 @@ def news(lines: Sequence[Line], facts: IncidentFacts, incident: int) -> Message:
     if buttons:
         blocks.append({"type": "actions", "elements": buttons})
     return fit(Message(text, tuple(blocks)))
+
+
+def _gathered(lines: Sequence[Line]) -> list[Line]:
+    """The same lines, but of many alerts that join at once only one for each title: in a storm nobody reads twenty."""
+    joining = [line for line in lines if line[0] == "alert" and line[1]]
+    if len(joining) <= _ALERTS_TOLD:
+        return list(lines)
+    titles: dict[str, list[str]] = {}
+    for line in joining:
+        titles.setdefault(line[2], []).append(line[1])
+    told: list[Line] = [("alerts", services, title) for title, services in titles.items()]
+    return [*told, *(line for line in lines if line not in joining)]
 
 
 def _question(facts: IncidentFacts, incident: int) -> list[Block]:
@@ -120,6 +144,11 @@ def _alert(facts: IncidentFacts, service: str, title: str, why: str) -> str:
     return f"🔔 {who}: {escape(truncate(title, _TEXT_LENGTH))}" + (f" ({escape(why)})" if why else "")
 
 
+def _alerts(facts: IncidentFacts, services: Sequence[str], title: str) -> str:
+    verb = "alerts" if len(services) == 1 else "alert"
+    return f"🔔 {_names(services)} {verb}, too: {escape(truncate(title, _TEXT_LENGTH))}"
+
+
 def _hit(facts: IncidentFacts, services: Sequence[str], hit: int, predicted: int) -> str:
     verb = "fails" if len(services) == 1 else "fail"
     return f"📈 {_names(services)} now {verb}, as predicted ({hit} of {predicted})"
@@ -133,7 +162,7 @@ def _missed(facts: IncidentFacts, services: Sequence[str]) -> str:
 def _cause(facts: IncidentFacts, service: str, was: str, p: float, evidence: str) -> str:
     before = f", no longer {escape(spoken(was))}" if was else ""
     why = f": {escape(truncate(evidence, _TEXT_LENGTH))}" if evidence else ""
-    deeper = "" if service not in facts.services else ", which alerts itself"
+    deeper = ", which alerts itself" if service in facts.services and "alerts itself" not in evidence else ""
     return f"🔎 Likely cause is now *{escape(spoken(service))}* ({100 * p:.0f}%){deeper}{before}{why}"
 
 
@@ -161,6 +190,7 @@ def _over(facts: IncidentFacts) -> str:
 
 _WORDS: Mapping[str, Callable[..., Any]] = {
     "alert": _alert,
+    "alerts": _alerts,
     "hit": _hit,
     "missed": _missed,
     "cause": _cause,
@@ -176,6 +206,6 @@ _WORDS: Mapping[str, Callable[..., Any]] = {
     "flapping": lambda facts, service: (
         f"〰️ *{escape(service)}* comes and goes; from here on only the message above says how it is"
     ),
-    "more": lambda facts, count: f"… and {count} more changes",
+    "more": lambda facts, count: f"… and {count} more {'change' if count == 1 else 'changes'}",
 }
-"""The kinds of lines that `bot.enrich.thread_lines` makes."""
+"""The kinds of lines that `bot.enrich.thread_lines` makes, and what many of them are told together as."""

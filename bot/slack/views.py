@@ -6,7 +6,7 @@ vendor text is escaped on its way in, so no alert can mention anybody.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,7 +17,8 @@ from bot.model import Alert, Message
 from bot.moments import age
 from bot.slack.budget import fit
 from bot.slack.commands import BY_WORD, written
-from bot.slack.mrkdwn import date, escape, truncate
+from bot.slack.measures import milliseconds, percent, was
+from bot.slack.mrkdwn import date, escape, mention, truncate
 
 Block = dict[str, Any]
 
@@ -25,9 +26,19 @@ SHOW_SERVICE = "topology_show"
 RUN, SHARE = "topology_run", "topology_share"
 """Buttons: their value is a question as one would type it, answered to whoever clicks; or to the whole channel."""
 
+ACKNOWLEDGE, SILENCE, END_SILENCE = "topology_acknowledge", "topology_silence", "topology_end_silence"
+"""Buttons that order something: their value is an alert's fingerprint, or an incident's number and a silence's id."""
+
+SILENCE_FORM = "topology_silence_form"
+"""The modal in which a silence is made."""
+
 MAX_VALUE = 2_000  # Slack's limit of a button's value
 OPEN_LINK = "open_link"
 
+_ORDERS = {
+    ACKNOWLEDGE: ("pagerduty", "Acknowledge", ("open",)),
+    SILENCE: ("alertmanager", "Silence …", ("open", "acknowledged")),
+}
 _SOURCES = {"alertmanager": "Alertmanager", "pagerduty": "PagerDuty"}
 _STATE_SIGNS = {"open": "🔴", "acknowledged": "🟠", "resolved": "✅"}
 _REASON_LENGTH = 160
@@ -69,21 +80,31 @@ def link_button(label: str, url: str, number: int) -> Block:
 # -- the incident's root message -------------------------------------------------------------------------------------
 
 
-def incident(facts: IncidentFacts, acknowledges: bool = False) -> Message:
-    """The root message: what is failing, how badly, who is hit and who will be, who owns it, how complete the map is. With
-    `acknowledges` there is a button to take what PagerDuty waits for somebody to take."""
+def incident(facts: IncidentFacts, offered: Collection[str] = ()) -> Message:
+    """The root message: what is failing, how badly, who is hit and who will be, who owns it, how complete the map is. `offered`
+    are the orders that can be carried out (`ACKNOWLEDGE`, `SILENCE`)."""
     lines = [_headline(facts), _scope(facts)]
     if facts.state == "resolved":
         return _message(lines[0], [section(f"{lines[0]}\n{lines[1]}")], [lines[1]])
     body = _reading(facts)
-    blocks = [section(lines[0]), context(lines[1]), *(section("\n".join(body)) for _ in (1,) if body)]
-    buttons = _take(facts) if acknowledges else []
-    buttons += _buttons(facts)
+    call = _call_owner(facts)
+    blocks = [
+        section("\n".join([lines[0], *call])),
+        context(lines[1]),
+        *(section("\n".join(body)) for _ in (1,) if body),
+    ]
+    buttons = [*_orders(facts, ACKNOWLEDGE, offered), *_buttons(facts), *_orders(facts, SILENCE, offered)]
     if buttons:
         blocks.append({"type": "actions", "elements": buttons})
     footer = _footer(facts)
     blocks.append(context(footer))
-    return _message(lines[0], blocks, [lines[1], *body, footer])
+    return _message(lines[0], blocks, [*call, lines[1], *body, footer])
+
+
+def _call_owner(facts: IncidentFacts) -> list[str]:
+    """Whom the first post calls; an edit has the name there (see `bot.slack.hush`)."""
+    called = facts.manners
+    return [f"For {mention(called.mention, truncate(called.mentioned, 80))}"] if called.mention else []
 
 
 def _message(headline: str, blocks: Sequence[Block], lines: Sequence[str]) -> Message:
@@ -117,6 +138,8 @@ def _scope(facts: IncidentFacts) -> str:
     if facts.state == "resolved" and facts.resolved_at is not None:
         minutes = max(0, round((facts.resolved_at - facts.opened_at) / 60))
         parts = [f"{clock(facts.opened_at, facts)} to {clock(facts.resolved_at, facts)} ({minutes} min)"]
+        if facts.outcome is not None and facts.outcome.named:
+            parts.append(f"likely cause: {escape(spoken(facts.outcome.named))}")
     else:
         parts.append(f"since {clock(facts.opened_at, facts)}")
     named = []
@@ -133,18 +156,16 @@ def _magnitude(service: FailingService) -> str:
     if not service.known or service.calls <= 0 or service.error_rate is None:
         return ""
     if service.failing == "latency" and service.p95_ms is not None:
-        return f"p95 {_ms(service.p95_ms)}{_was(_ms(service.usual_p95_ms))}"
-    return f"errors {_percent(service.error_rate)}{_was(_percent(service.usual_error_rate))}"
-
-
-def _was(text: str) -> str:
-    return f" (was {text})" if text else ""
+        return f"p95 {was(milliseconds(service.p95_ms), milliseconds(service.usual_p95_ms))}"
+    return f"errors {was(percent(service.error_rate), percent(service.usual_error_rate))}"
 
 
 def _reading(facts: IncidentFacts) -> list[str]:
     """The lines that need the map, or why it could not be read."""
-    said = f"_{escape(facts.title)}_" + (f": {escape(truncate(facts.summary, 300))}" if facts.summary else "")
-    lines = [said]
+    # Where no service is known the headline has the title already.
+    said = [f"_{escape(facts.title)}_"] if facts.services else []
+    said += [escape(truncate(facts.summary, 300))] if facts.summary else []
+    lines = [": ".join(said)] if said else []
     if facts.map is None:
         return [*lines, words.render("incident_plain.txt.j2", why=escape(facts.degraded)).strip()]
     found = facts.map
@@ -156,8 +177,8 @@ def _reading(facts: IncidentFacts) -> list[str]:
         lines.append(f"_{escape(facts.degraded)}: what it would have said is missing_")
     if found.failing_calls:
         lines.append("*Failing calls*: " + " · ".join(_call(call) for call in found.failing_calls[:_NAMES_SHOWN]))
-    if found.owners:
-        lines.append("*Owners*: " + " · ".join(_owner(*owner) for owner in found.owners))
+    if owners := _owners(found):
+        lines.append("*Owners*: " + " · ".join(owners))
     return lines
 
 
@@ -170,7 +191,7 @@ def _why(cause: CauseFacts | None) -> list[str]:
         reasons = " · ".join(escape(truncate(sentence, _REASON_LENGTH)) for sentence in cause.evidence)
         lines.append(f"*Why {escape(spoken(cause.service))}*: {reasons}")
     elif cause.why_none:
-        lines.append(f"*Likely cause*: none stands out: {escape(truncate(cause.why_none, _REASON_LENGTH))}")
+        lines.append(f"*Likely cause*: not named: {escape(truncate(cause.why_none, _REASON_LENGTH))}")
     judged = (("Ruled out", cause.ruled_out), ("Unknown", cause.unknown))
     named = [f"*{what}*{_listed(names, len(names))}" for what, names in judged if names]
     return [*lines, "    ".join(named)] if named else lines
@@ -179,6 +200,8 @@ def _why(cause: CauseFacts | None) -> list[str]:
 def _radius(found: MapFacts) -> str:
     total = found.hit_count + found.at_risk_count
     beyond = "+" if found.truncated else ""
+    if not total and len(found.services) > 1:
+        return "*Hit now*: nobody beyond these is known to depend on them"
     if not total:
         return "*Hit now*: nobody is known to depend on it"
     hit = f"*Hit now* {found.hit_count} of {total}{beyond}" + _listed(found.hit, found.hit_count)
@@ -202,14 +225,24 @@ def _listed(names: Sequence[str], count: int) -> str:
 def _call(call: FailingCall) -> str:
     arrow = f"{escape(call.caller)} → {escape(call.callee)}"
     if call.failing == "latency" and call.p95_ms is not None:
-        return f"{arrow} p95 {_ms(call.p95_ms)}{_was(_ms(call.usual_p95_ms))}"
-    return f"{arrow} {_percent(call.error_rate)} errors{_was(_percent(call.usual_error_rate))}"
+        return f"{arrow} p95 {was(milliseconds(call.p95_ms), milliseconds(call.usual_p95_ms))}"
+    return f"{arrow} errors {was(percent(call.error_rate), percent(call.usual_error_rate))}"
 
 
-def _owner(service: str, who: str, note: str) -> str:
+def _owners(found: MapFacts) -> list[str]:
+    """Who owns what; services of one owner together. Of a name that is on no map another line says that nobody knows."""
+    nowhere = {service.name for service in found.services if not service.known}
+    together: dict[tuple[str, str], list[str]] = {}
+    for service, who, note in found.owners:
+        if who or service not in nowhere:
+            together.setdefault((who, "" if who else note), []).append(escape(service))
+    return [_owner(", ".join(services), who, note) for (who, note), services in together.items()]
+
+
+def _owner(services: str, who: str, note: str) -> str:
     if who:
-        return f"{escape(service)} → {escape(who)}"
-    return f"{escape(service)}: no owner known" + (f"; {escape(note)}" if note else "")
+        return f"{services} → {escape(who)}"
+    return f"{services}: no owner known" + (f"; {escape(note)}" if note else "")
 
 
 def _unknown(service: FailingService) -> str:
@@ -218,11 +251,12 @@ def _unknown(service: FailingService) -> str:
     return words.render("incident_unknown.txt.j2", name=escape(service.name), closest=closest, first=first).strip()
 
 
-def _take(facts: IncidentFacts) -> list[Block]:
-    waits = facts.state == "open" and any(one.source == "pagerduty" and one.firing for one in facts.sources)
-    return (
-        run_button("Acknowledge", written(BY_WORD["ack"], [facts.services[0]]), 3) if waits and facts.services else []
-    )
+def _orders(facts: IncidentFacts, order: str, offered: Collection[str]) -> list[Block]:
+    source, label, state = _ORDERS[order]
+    found = [one.reference for one in facts.sources if one.source == source and one.firing and one.reference]
+    if order not in offered or facts.state not in state:
+        return []
+    return [button(label, order, reference) for reference in found[:1] if len(reference) <= MAX_VALUE]
 
 
 def _buttons(facts: IncidentFacts) -> list[Block]:
@@ -230,6 +264,7 @@ def _buttons(facts: IncidentFacts) -> list[Block]:
     known = [service.name for service in (facts.map.services if facts.map else ()) if service.known]
     if known:
         buttons.append(button(f"Show {known[0]}", SHOW_SERVICE, known[0]))
+        buttons += run_button("Show map", written(BY_WORD["map"], [known[0]]), 3)
     cause = facts.map.cause.service if facts.map is not None and facts.map.cause is not None else ""
     if cause and facts.services:
         buttons += run_button("Not this cause", written(BY_WORD["reject"], [facts.services[0], cause]), 2)
@@ -284,19 +319,3 @@ def clock(at: float, facts: IncidentFacts) -> str:
     if facts.updated_at - at >= _SAME_DAY_SECONDS:
         return date(at)
     return date(at, datetime.fromtimestamp(at, UTC).strftime("%H:%M UTC"), "{time}")
-
-
-# -- small words -----------------------------------------------------------------------------------------------------
-
-
-def _percent(rate: float | None) -> str:
-    if rate is None:
-        return ""
-    percent = rate * 100
-    return f"{percent:.0f}%" if percent >= 10 or percent == 0 else f"{percent:.1f}%"
-
-
-def _ms(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value / 1000:.1f} s" if value >= 1_000 else f"{value:.0f} ms"

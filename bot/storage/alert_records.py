@@ -66,6 +66,25 @@ class Queued(NamedTuple):
     parent: str = ""
 
 
+class Hold(NamedTuple):
+    """An incident that quiet hours hold back, or held: since when and until when (epoch s), what has become of it (`held`,
+    `posted`, `over` by itself, `folded` into another), and the channel it would be posted to."""
+
+    since: float
+    until: float
+    state: str
+    title: str
+    services: tuple[str, ...]
+    channel: str
+
+
+class Held(NamedTuple):
+    """One incident that is or was held back."""
+
+    incident: int
+    hold: Hold
+
+
 class Folded(NamedTuple):
     """An incident whose alerts go over to another: its id, and what it is from then on (columns of its row)."""
 
@@ -86,5 +105,7 @@ class Outcome:
     incident: dict[str, Any] = field(default_factory=dict)
     alerts: list[tuple[Alert, str, str]] = field(default_factory=list)
     folded: list[Folded] = field(default_factory=list)
+    hold: Hold | None = None
+    """What quiet hours make of the incident, where they are a question."""
     grade: dict[str, Any] | None = None
     """What was said and what became of it, once the incident is over (see `bot.storage.grade_store`)."""

@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.model import Alert, AlertStatus, Message
-from bot.storage import grade_store, outbox_store
+from bot.storage import grade_store, hold_store, outbox_store
 from bot.storage.alert_records import Outcome, Queued, StoredAlert, StoredDelivery, StoredIncident, Verdict
 from bot.storage.database import Database
 from bot.storage.tables import AlertRow, DecisionRow, DeliveryRow, IncidentRow
@@ -109,7 +109,7 @@ class AlertStore:
             )
             closed = select(_incidents.c.id).where(_incidents.c.state == "resolved", _incidents.c.updated_at < before)
             await outbox_store.forget(connection, list((await connection.execute(closed)).scalars()), before)
-            for table in (_alerts, _decisions):
+            for table in (_alerts, _decisions, hold_store.holds):
                 await connection.execute(delete(table).where(table.c.incident_id.in_(closed)))
             await connection.execute(
                 delete(_decisions).where(_decisions.c.incident_id.is_(None), _decisions.c.at < before)
@@ -205,6 +205,7 @@ class AlertStore:
                 moved = update(_alerts).where(_alerts.c.incident_id == folded)
                 await connection.execute(moved.values(incident_id=incident_id))
                 await connection.execute(update(_incidents).where(_incidents.c.id == folded).values(**values))
+                await hold_store.fold(connection, folded)
             if outcome.alerts:
                 alerts = [_alert_row(*one, incident_id, outcome.at) for one in outcome.alerts]
                 await connection.execute(self._put_alerts, alerts)
@@ -218,6 +219,8 @@ class AlertStore:
             for key, channel, content, parent in messages:
                 whole, under = (text.replace("{incident}", str(incident_id)) for text in (key, parent))
                 await outbox_store.put(connection, whole, channel, content, outcome.at, under or None)
+            if outcome.hold is not None and incident_id is not None:
+                await hold_store.put(connection, incident_id, outcome.hold)
             if outcome.grade is not None and incident_id is not None:
                 await grade_store.put(connection, self._database, incident_id, outcome.grade, outcome.at)
             if outcome.delivery_id is not None:

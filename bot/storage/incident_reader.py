@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Table, func, or_, select
 
 from bot.model import AlertStatus
 from bot.storage.database import Database
+from bot.storage.hold_store import HoldStore
 from bot.storage.tables import AlertRow, DecisionRow, IncidentRow
 
 _incidents: Table = IncidentRow.__table__  # type: ignore[attr-defined]
@@ -55,11 +57,35 @@ class IncidentReader:
             rows = await connection.execute(wanted.order_by(_incidents.c.id.desc()).limit(limit))
             return [dict(zip(_LISTED, row, strict=True)) for row in rows]
 
+    async def about(self, service: str, limit: int = 5) -> list[dict[str, Any]]:
+        """The latest incidents that an alert of this service belongs to, newest first, as `page` gives them."""
+        theirs = select(_alerts.c.incident_id).where(_alerts.c.service == service)
+        wanted = select(*(_incidents.c[name] for name in _LISTED)).where(_incidents.c.id.in_(theirs))
+        async with self._database.read() as connection:
+            rows = await connection.execute(wanted.order_by(_incidents.c.id.desc()).limit(limit))
+            return [dict(zip(_LISTED, row, strict=True)) for row in rows]
+
+    async def services(self, incidents: Sequence[int]) -> dict[int, list[str]]:
+        """The services that the alerts of these incidents are about, those that alerted first first."""
+        wanted = select(_alerts.c.incident_id, _alerts.c.service, _alerts.c.named).where(
+            _alerts.c.incident_id.in_(incidents)
+        )
+        found: dict[int, dict[str, None]] = {}
+        async with self._database.read() as connection:
+            for incident, service, named in await connection.execute(wanted.order_by(_alerts.c.id)):
+                if service or named:
+                    found.setdefault(incident, {})[service or named] = None
+        return {incident: list(those) for incident, those in found.items()}
+
     async def unresolved(self, limit: int) -> list[int]:
         """The ids of incidents that are not over, newest first."""
         wanted = select(_incidents.c.id).where(_incidents.c.state != "resolved").order_by(_incidents.c.id.desc())
         async with self._database.read() as connection:
             return list((await connection.execute(wanted.limit(limit))).scalars())
+
+    async def due(self, now: float) -> list[int]:
+        """The ids of incidents that quiet hours held back, and hold back no longer (see `HoldStore.due`)."""
+        return await HoldStore(self._database).due(now)
 
     async def fired(self, at: float) -> dict[str, float]:
         """Services with an alert that fired at `at`, as far as is known today, and since when (epoch s)."""

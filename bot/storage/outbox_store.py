@@ -14,6 +14,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from bot.model import PAGERDUTY_SCHEME, Message, OutboxRow
+from bot.storage.alert_records import Queued
 from bot.storage.database import Database
 from bot.storage.tables import OutboxMessageRow
 
@@ -69,12 +70,13 @@ async def forget(connection: AsyncConnection, incidents: Sequence[int], before: 
         keys = [ROOT_KEY.format(incident=incident) for incident in incidents[start : start + _BATCH]]
         await connection.execute(delete(_outbox).where(or_(_outbox.c.key.in_(keys), _outbox.c.parent_key.in_(keys))))
     settled = _outbox.c.state.in_(("sent", "failed")) & (_outbox.c.updated_at < before)
-    of_none = or_(_outbox.c.key.like("delivery:%"), _outbox.c.key.like("digest:%"))
+    of_none = or_(*(_outbox.c.key.like(f"{kind}:%") for kind in ("delivery", "digest", "held", "share")))
     await connection.execute(delete(_outbox).where(settled, of_none))
     # Notes are named after PagerDuty's incident, which may come again as another incident of ours; its number never does.
     # One that waits goes, too: it may be left from when there was a token.
     old = _outbox.c.updated_at < before
-    await connection.execute(delete(_outbox).where(old, _outbox.c.key.like(f"{PAGERDUTY_SCHEME}%")))
+    for kind in (PAGERDUTY_SCHEME, "courtesy:"):
+        await connection.execute(delete(_outbox).where(old, _outbox.c.key.like(f"{kind}%")))
 
 
 class OutboxStore:
@@ -105,9 +107,24 @@ class OutboxStore:
         """The newest messages, newest first, whatever their state (the preview page)."""
         return await self._rows(_selected.where(self._mine).order_by(_outbox.c.id.desc()).limit(limit))
 
+    async def one(self, key: str) -> OutboxRow | None:
+        """The message with this key, whatever its state."""
+        return next(iter(await self._rows(_selected.where(_outbox.c.key == key, self._mine))), None)
+
+    async def write(self, post: Queued, incident: int, now: float) -> None:
+        """Say what a message of an incident should read, outside the alert path: what it tells is no fact that is stored."""
+        parent = post.parent.format(incident=incident) or None
+        async with self._database.write() as connection:
+            await put(connection, post.key.format(incident=incident), post.channel, post.content, now, parent)
+
     async def _rows(self, statement: Any) -> list[OutboxRow]:
         async with self._database.read() as connection:
             return [_row(row._mapping) for row in await connection.execute(statement)]
+
+    async def post(self, key: str, channel: str, message: Message, now: float) -> None:
+        """Say a message that belongs to nothing else, by itself."""
+        async with self._database.write() as connection:
+            await put(connection, key, channel, message, now)
 
     async def claim(self, key: str, now: float) -> bool:
         """Take a row for one attempt; False where another worker has it."""

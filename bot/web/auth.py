@@ -36,6 +36,15 @@ class Token:
     secret: bytes
 
 
+def from_another_site(request: web.Request) -> bool:
+    """Whether a web page of another site than the one that is asked sends this: browsers say so in its Origin."""
+    origin = request.headers.get("Origin")
+    try:
+        return origin is not None and urlsplit(origin).netloc != request.host
+    except ValueError:  # no address at all
+        return True
+
+
 def is_local(request: web.Request) -> bool:
     """Whether the request surely comes from this machine.
 
@@ -45,8 +54,7 @@ def is_local(request: web.Request) -> bool:
     """
     if request.remote not in _LOOPBACK or any(name in request.headers for name in _FORWARDED):
         return False
-    origin = request.headers.get("Origin")
-    if origin is not None and urlsplit(origin).netloc != request.host:
+    if from_another_site(request):
         return False
     host = (request.url.host or "").strip("[]").lower()
     try:

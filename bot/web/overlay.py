@@ -37,10 +37,11 @@ class Overlay:
         self._gate.check(request, "read")
         body = unpack(await read(request, BODY_LIMIT), request.headers.get("Content-Encoding", ""), BODY_LIMIT)
         now = time.time()
-        batch, calls = await asyncio.to_thread(_read, body, now)
+        batch, calls = await asyncio.to_thread(read_trace, body, now)
         return json_response(overlay(self._view, batch, calls, now))
 
 
-def _read(body: bytes, now: float) -> tuple[SpanBatch, Mapping[EdgeKey, Calls]]:
+def read_trace(body: bytes, now: float) -> tuple[SpanBatch, Mapping[EdgeKey, Calls]]:
+    """The spans of a body and the calls among them. Takes as long as the trace is big: for a thread. Raises BadRequest."""
     batch = trace_file.decode(body, now)
     return batch, linked(batch)

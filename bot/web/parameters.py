@@ -9,8 +9,11 @@ from typing import Any
 from bot import moments
 from bot.enrich.answers import APPLICATION, LEVELS, MAX_LIMIT, Query
 from bot.enrich.graph_answer import DIRECTIONS
+from bot.enrich.group_answer import BY
 from bot.errors import BadRequest
 from bot.model import Layer
+from bot.page.address import OVERLAYS
+from bot.picture.painter import Format
 
 MAX_DEPTH = 100
 _ROW_DIGITS = 10
@@ -34,6 +37,7 @@ _TEXT = {"type": "string", "maxLength": 300}
 PARAMETERS: Mapping[str, Parameter] = {
     one.name: one
     for one in (
+        Parameter("key", "the message's key, as the preview has it", _TEXT),
         Parameter("q", "keep services with this text in their id", _TEXT),
         Parameter("depth", "how many hops", {"type": "integer", "minimum": 1, "maximum": MAX_DEPTH}),
         Parameter("layers", "comma-separated: only edges that one of these layers saw", {
@@ -56,10 +60,21 @@ PARAMETERS: Mapping[str, Parameter] = {
         Parameter("direction", "which way from `service`", {"type": "string", "enum": list(DIRECTIONS)}),
         Parameter("caller", "the service a path begins at; also `from`", _TEXT),
         Parameter("callee", "the service a path ends at; also `to`", _TEXT),
+        Parameter("format", "what to write the picture as", {
+            "type": "string", "enum": [form.value for form in Format], "default": Format.SVG.value}),
         Parameter("alert", "an alert's number or fingerprint: the time and the kind of trouble are its own", _TEXT),
         Parameter("about", "what the trouble is about, as an alert's title or a metric's name says it", _TEXT),
         Parameter("kind", "only changes of this kind", {"type": "string", "enum": ["new", "gone", "changed"]}),
         Parameter("weeks", "how many weeks back", {"type": "integer", "minimum": 1, "maximum": MAX_WEEKS, "default": 12}),
+        Parameter("overlay", "what services and calls are coloured and labelled by", {
+            "type": "string", "enum": list(OVERLAYS), "default": "health"}),
+        Parameter("supposed", "as if the service failed, to see whom that would hit", {"type": "boolean"}),
+        Parameter("by", "what services are put together by", {"type": "string", "enum": list(BY), "default": "domain"}),
+        Parameter("group", "one domain or team; `-` for services that have none", _TEXT),
+        Parameter("list", "all that may be meant, instead of the best", {"type": "boolean"}),
+        Parameter("brief", "of edges, only how many", {"type": "boolean"}),
+        Parameter("add", "services to pick besides, comma-separated", _TEXT),
+        Parameter("shared", "the channel that a plan was shared to", _TEXT),
         Parameter("state", "only incidents in this state", {"type": "string", "enum": ["open", "resolved"]}),
     )
 }  # fmt: skip
@@ -119,6 +134,14 @@ def moment(given: Mapping[str, str], name: str, now: float) -> float | None:
     if found > now + 1:
         raise BadRequest(f"{name}: {text[:40]!r} is in the future")
     return found
+
+
+def flag(given: Mapping[str, str], name: str) -> bool:
+    """Yes or no; no where it is not given. Raises BadRequest."""
+    text = given.get(name, "").lower()
+    if text not in (*_TRUE, *_FALSE):
+        raise BadRequest(f"{name}: want true or false")
+    return text in _TRUE
 
 
 def row_number(text: str) -> int | None:

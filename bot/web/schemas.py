@@ -28,7 +28,11 @@ def _ref(name: str) -> Schema:
     return {"$ref": f"#/components/schemas/{name}"}
 
 
-_FRAME = {"as_of": _MOMENT, "coverage": _ref("Coverage")}
+_MAYBE_SHARE: Schema = {"type": ["number", "null"], "minimum": 0, "maximum": 1}
+_GROUNDS: dict[str, Schema] = {"confidence": _MAYBE_SHARE, "confidence_reasons": _many(_TEXT)}
+"""How sure the least sure thing in an answer is, and why; null where nothing in it is graded."""
+_WAY: dict[str, Schema] = {"confidence": _SHARE, "estimated": _TRUTH}
+_FRAME = {"as_of": _MOMENT, "coverage": _ref("Coverage"), **_GROUNDS}
 _PAGE = {"next_cursor": _MAYBE_TEXT, **_FRAME}
 
 
@@ -38,7 +42,15 @@ def _list(item: Schema, **more: Schema) -> Schema:
 
 _OWNER: Schema = {
     "type": ["object", "null"],
-    "properties": {"team": _TEXT, "slack": _TEXT, "email": _TEXT, "on_call": _TEXT, "source": _TEXT, "label": _TEXT},
+    "properties": {
+        "team": _TEXT,
+        "slack": _TEXT,
+        "email": _TEXT,
+        "on_call": _TEXT,
+        "mention": _TEXT,
+        "source": _TEXT,
+        "label": _TEXT,
+    },
 }
 _ABOUT: dict[str, Schema] = {
     "owner": _OWNER, "tier": _TEXT, "domain": _TEXT, "runbook": _TEXT, "repository": _TEXT, "aliases": _many(_TEXT),
@@ -93,7 +105,8 @@ SCHEMAS: dict[str, Schema] = {
         "kind": {"enum": ["database", "queue", "cache", "gateway", "service", "external"]}, "state": {"enum": ["ok", "failing"]},
         "why": _TEXT, "entry_point": _TRUTH, "tier": _TEXT, "domain": _TEXT, "owner": _OWNER, "runbook": _TEXT, "last_seen": _MOMENT,
     }),
-    "ServiceList": _list(_ref("Service"), total=_INTEGER),
+    "ServiceList": _list({"allOf": [_ref("Service"), _object({"confidence": _MAYBE_SHARE})]}, total=_INTEGER,
+        suggestions=_many(_TEXT)),
     "ServiceDetail": {"allOf": [_ref("Service"), _object({
         "callers": _EDGES, "callees": _EDGES, "callers_total": _INTEGER, "callees_total": _INTEGER, **_ABOUT, **_FRAME,
     }, {"rates": {"type": "object"}, "changes": _many(_ref("ChangeAround")), "workloads": _many(_TEXT), **_ON_WORKLOAD, **_UNKNOWN})]},
@@ -101,19 +114,34 @@ SCHEMAS: dict[str, Schema] = {
     "DependentList": _list(_object({
         "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "state": {"enum": ["hit", "at_risk"]},
         "tier": _TEXT, "domain": _TEXT, "owner": _OWNER, "asynchronous": _TRUTH, "entry_point": _TRUTH,
-    }, {"share": _MAYBE_NUMBER, **_ON_WORKLOAD}), id=_TEXT, hit=_INTEGER, at_risk=_INTEGER, truncated=_TRUTH, total=_INTEGER,
+    }, {"share": _MAYBE_NUMBER, **_WAY, **_ON_WORKLOAD}), id=_TEXT, hit=_INTEGER, at_risk=_INTEGER, truncated=_TRUTH, total=_INTEGER,
         owners=_many(_object({"owner": _OWNER, "services": _INTEGER})), **{"with": _many(_TEXT)}),
     "CauseList": _list(_object({"id": _TEXT, "p": _SHARE, "evidence": _many(_TEXT)}), id=_TEXT, at=_MOMENT, total=_INTEGER,
         named=_MAYBE_TEXT, why_none=_TEXT, ruled_out=_many(_TEXT), unknown=_many(_TEXT),
         changes=_many(_ref("ChangeAround"))),
     "DependencyList": _list(_object({
         "id": _TEXT, "hops": _INTEGER, "path": _many(_TEXT), "state": {"enum": ["ok", "failing"]}, "kind": _TEXT,
-    }), id=_TEXT, truncated=_TRUTH, total=_INTEGER),
-    "PathList": _list(_object({"path": _many(_TEXT), "hops": _INTEGER, "edges": _many(_ref("Edge"))}), **{"from": _TEXT, "to": _TEXT}),
+    }, {**_WAY, **_ON_WORKLOAD}), id=_TEXT, truncated=_TRUTH, total=_INTEGER),
+    "BackstageEntity": _object({
+        "id": _TEXT, "ref": _TEXT, "in_catalogue": _TRUTH, "truncated": _TRUTH, "depends_on_total": _INTEGER,
+        "dependency_of_total": _INTEGER, **_FRAME,
+        "entity": _object({
+            "apiVersion": _TEXT, "kind": {"enum": ["Component", "Resource", "API"]}, "spec": {"type": "object"},
+            "metadata": _object({"name": _TEXT, "namespace": _TEXT,
+                "annotations": {"type": "object", "additionalProperties": _TEXT}}),
+        }),
+        "relations": _many(_object({
+            "type": {"enum": ["dependsOn", "dependencyOf"]}, "targetRef": _TEXT, "in_catalogue": _TRUTH, "ids": _many(_TEXT),
+            "layers": _many(_TEXT), "last_seen": _MOMENT, **_WAY,
+        })),
+    }),
+    "PathList": _list(_object({"path": _many(_TEXT), "hops": _INTEGER, "edges": _many(_ref("Edge")), **_WAY}),
+        **{"from": _TEXT, "to": _TEXT}),
     "Graph": _object({"nodes": _many(_ref("Service")), "edges": _EDGES, **_PAGE}, {"level": _TEXT, **_UNKNOWN}),
     "ChangeList": _list(_object({
         "caller": _TEXT, "callee": _TEXT, "layer": {"enum": ["network", "ipc", "trace", None]},
         "kind": {"enum": ["new", "gone", "changed"]}, "what": _many(_TEXT), "before": _NUMBERS, "after": _NUMBERS,
+        "confidence": _MAYBE_SHARE, "estimated": {"type": ["boolean", "null"]},
     }), total=_INTEGER, **{"from": _MOMENT, "to": _MOMENT}),
     "DigestList": _list(_object({
         "kind": {"enum": ["new", "gone", "changed"]}, "caller": _TEXT, "callee": _TEXT, "what": _many(_TEXT),

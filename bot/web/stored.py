@@ -10,18 +10,18 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from bot.actions import Acknowledger
 from bot.enrich.answers import Query
 from bot.enrich.view import MapView
-from bot.errors import BadRequest, DeliveryError, NotFound
+from bot.errors import NotFound
 from bot.history import History
-from bot.model import AlertStatus
 from bot.names import MAX_ID
+from bot.picture.focus import Focus
 from bot.storage.grade_store import GradeStore
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.team_store import TeamStore
-from bot.web.api import changes, why
 from bot.web.grades import confirm
+from bot.web.pictures import focus_at
+from bot.web.questions import changes, why
 from bot.web.status import Parts, examine
 
 _CHANGES, _CAUSES = 200, 5
@@ -38,9 +38,7 @@ class StoredAnswers:
         history: History,
         incidents: IncidentReader,
         think_again: Callable[[int], None],
-        acknowledger: Acknowledger | None,
     ) -> None:
-        self._acknowledger = acknowledger
         self._think_again = think_again
         self._parts = parts
         self._history = history
@@ -61,6 +59,10 @@ class StoredAnswers:
         """See `Stored.diff`."""
         given = {"service": service, "from": f"{since:.3f}"}
         return await changes(self._parts.view, self._history, given, Query(limit=_CHANGES))
+
+    async def focus(self, service: str, moment: float | None) -> Focus:
+        """See `Stored.focus`."""
+        return await focus_at(self._parts.view, self._history, service, moment, Query())
 
     async def incident(self, wanted: str) -> Json:
         """See `Stored.incident`."""
@@ -90,25 +92,6 @@ class StoredAnswers:
             raise NotFound(f"Incident {found['id']} is over: say who it was with `confirm`.")
         self._think_again(found["id"])
         return cause
-
-    async def acknowledge(self, incident: str, who: str) -> list[str]:
-        """See `Stored.acknowledge`."""
-        if self._acknowledger is None:
-            raise BadRequest(
-                "No PagerDuty user is set to write as, so nobody can be told (TOPOLOGY_BOT_PAGERDUTY_FROM)."
-            )
-        alerts = (await self.incident(incident))["alerts"]
-        firing = {
-            one["fingerprint"]: one for one in alerts if one["source"] == _TOLD and one["status"] == AlertStatus.FIRING
-        }
-        if not firing:
-            raise NotFound("None of its alerts is from PagerDuty and still waits for somebody.")
-        for reference in firing:
-            try:
-                await self._acknowledger.acknowledge(_TOLD, reference, who)
-            except DeliveryError as error:
-                raise BadRequest(f"PagerDuty did not take it: {error}") from None
-        return [one["number"] or reference for reference, one in firing.items()]
 
     async def open_incidents(self, limit: int) -> list[Json]:
         """See `Kept.open_incidents`."""

@@ -13,9 +13,10 @@ from aiohttp import web
 
 from bot.enrich import answers
 from bot.enrich.view import MapView
-from bot.errors import BadRequest, Overloaded
+from bot.errors import Overloaded
 from bot.live_feed import Event, LiveFeed
 from bot.moments import iso
+from bot.web import openapi, parameters
 from bot.web.auth import Gate
 
 HEARTBEAT_SECONDS = 15.0
@@ -41,8 +42,8 @@ class Stream:
     async def stream(self, request: web.Request) -> web.StreamResponse:
         """Events until the reader leaves or falls behind. `Last-Event-ID` takes up where an earlier stream broke off."""
         self._gate.check(request, "read")
-        if request.query:
-            raise BadRequest("the stream takes no parameters")
+        parameters.check(request.query, openapi.allowed("stream"))
+        brief = parameters.flag(request.query, "brief")
         last = request.headers.get("Last-Event-ID", "")
         listener = self._feed.join(int(last) if last.isascii() and last.isdigit() and len(last) < 16 else None)
         if listener is None:
@@ -63,7 +64,7 @@ class Stream:
                     await self._write(response, b": still here\n\n")
                 else:
                     if not listener.behind:
-                        await self._write(response, await self._shown(event))
+                        await self._write(response, await self._shown(event, brief))
         except (ConnectionError, TimeoutError):
             pass  # the reader left, or reads nothing
         finally:
@@ -76,8 +77,12 @@ class Stream:
     async def _write(response: web.StreamResponse, text: bytes) -> None:
         await asyncio.wait_for(response.write(text), _WRITE_SECONDS)
 
-    async def _shown(self, event: Event) -> bytes:
-        """The event as it is sent: made once for all who listen, and a few edges at a time, for an alert may be waiting."""
+    async def _shown(self, event: Event, brief: bool) -> bytes:
+        """The event as it is sent: made once for all who listen, and a few edges at a time, for an alert may be waiting. Whoever
+        wants it brief is told how many edges there are, and asks for what he shows."""
+        if brief and event.what == "edges":
+            counted = {name: len(event.data[name]) for name in ("seen", "gone")} | {"more": event.data["more"]}
+            return _lines(event.what, counted, event.number)
         async with self._rendering:
             known = self._rendered.get((event.number, event.what))
             if known is None:

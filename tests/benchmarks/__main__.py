@@ -5,7 +5,17 @@ from __future__ import annotations
 import subprocess
 import sys
 
-BENCHMARKS = ("trace_ingest", "flow_ingest", "alert_path", "three_layers", "history", "causes", "storm")
+BENCHMARKS = (
+    "trace_ingest",
+    "flow_ingest",
+    "alert_path",
+    "three_layers",
+    "history",
+    "causes",
+    "storm",
+    "pictures",
+    "pages",
+)
 
 
 def main() -> int:

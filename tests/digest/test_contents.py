@@ -37,6 +37,8 @@ class World:
         self._edges: list[KnownEdge] = []
         self._last: list[float] = []
         self._silence: list[float] = []
+        for layer in Layer:  # which watches since long ago; of what it was, nothing is left
+            self.edge("old", "older", first=100 * DAY, last=99 * DAY, layer=layer)
 
     def edge(
         self, caller: str, callee: str, first: float, last: float, habit: float = 60.0, silence: float = 0.0,
@@ -89,6 +91,21 @@ def test_what_began_just_before_the_digest_is_told_the_day_after() -> None:
 def test_a_layer_that_sees_an_old_dependency_for_the_first_time_is_no_news() -> None:
     world = World().edge("shop", "cart", first=20 * DAY, last=60)
     assert not world.edge("shop", "cart", first=3_600, last=60, layer=Layer.TRACE).told()
+
+
+def test_what_a_layer_sees_on_its_first_day_is_no_news() -> None:
+    world = World()
+    world._edges.clear()
+    world._last.clear()
+    world._silence.clear()
+    world.edge("shop", "cart", first=2 * DAY, last=-10 * DAY).edge("shop", "ledger", first=1.5 * DAY, last=-10 * DAY)
+    assert world.told(until=NOW - DAY) == []
+
+    world.edge("shop", "mail", first=3_600, last=-10 * DAY)
+    assert [line.callee for line in world.told()] == ["mail"]
+
+    world.edge("web", "shop", first=7_200, last=-10 * DAY, layer=Layer.TRACE)
+    assert [line.callee for line in world.told()] == ["mail"]
 
 
 def test_a_dependency_that_fell_silent_is_gone_once() -> None:

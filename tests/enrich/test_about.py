@@ -40,8 +40,8 @@ def test_each_fact_has_its_source_and_age(shop: MapMaker) -> None:
     found = about(shop.view, "pay", NOW)
 
     assert found["owner"] == {
-        "team": "Payments", "slack": "@pay", "email": "pay@shop.example", "on_call": "Ada", "source": "services.yaml",
-        "label": "@pay",
+        "team": "Payments", "slack": "@pay", "email": "pay@shop.example", "on_call": "Ada", "mention": "",
+        "source": "services.yaml", "label": "@pay",
     }  # fmt: skip
     assert found["sources"] == {
         "owner": {"source": "services.yaml", "age_seconds": 30},

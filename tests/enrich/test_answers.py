@@ -16,7 +16,7 @@ from bot.errors import BadRequest
 from bot.model import ENTRY, Kind, Layer, Owner
 from tests.kit.maps import NOW, MapMaker
 
-WEB = {"team": "Web", "slack": "", "email": "", "on_call": "", "source": "services.yaml", "label": "Web"}
+WEB = {"team": "Web", "slack": "", "email": "", "on_call": "", "mention": "", "source": "services.yaml", "label": "Web"}
 CATALOG = Catalog(
     {
         "pay": CatalogEntry(Owner("Payments", "@pay", "services.yaml"), "1", "money", "https://runbooks.test/pay"),

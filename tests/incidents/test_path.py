@@ -10,7 +10,7 @@ import aiohttp
 import pytest
 
 from bot.app import Running
-from bot.incidents import steps
+from bot.incidents import steps, telling
 from bot.model import OutboxRow
 from tests.kit.alerts import alertmanager, pagerduty, pagerduty_headers
 from tests.kit.bots import alertmanager_headers, bot, get, until
@@ -86,7 +86,7 @@ async def test_the_message_says_what_fails_how_badly_who_is_hit_and_who_owns_it(
     assert lines[1].startswith("errors 100% (was 0%) · since ")
     assert "Alertmanager ×1 · prod · critical" in lines[1]
     assert "*Hit now* 2 of 2: " in text
-    assert "payments → ledger 100% errors (was 0%)" in text
+    assert "payments → ledger errors 100% (was 0%)" in text
     assert "payments → @pay-oncall" in text
     assert "reported in the last 2 min" in text
 
@@ -99,7 +99,7 @@ async def test_a_healthy_caller_is_at_risk_and_not_hit(tmp_path: Path) -> None:
 
     assert "*Hit now* 0 of 2" in text
     assert "*At risk* 2: " in text
-    assert "*Likely cause*: none stands out: nothing around payments is clearly unusual" in text
+    assert "*Likely cause*: not named: nothing around payments is clearly unusual" in text
     assert "*Ruled out*: ledger" in text
 
 
@@ -240,7 +240,7 @@ async def test_when_even_the_decision_fails_the_alert_is_forwarded_in_the_end(
     def broken(*_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(steps, "message_action", broken)
+    monkeypatch.setattr(telling, "message_action", broken)
     monkeypatch.setattr("bot.incidents.path._RETRY_SECONDS", 0.01)
     async with bot(tmp_path) as (running, session):
         await alert(session, alertmanager("payments"))

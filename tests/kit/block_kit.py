@@ -1,7 +1,7 @@
 """Slack's limits on the blocks of a message, as strict as the real thing. Pure: blocks in, every objection out.
 
 Limits from slack_sdk's models and docs.slack.dev/reference/block-kit; the cap on all text together is undocumented
-(slackapi/bolt-js#2509: 12,000 characters). Not checked: modals, video, the newer data blocks.
+(slackapi/bolt-js#2509: 12,000 characters). Not checked: video, the newer data blocks.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ def refusal(text: object, blocks: object) -> Refusal | None:
     return Refusal("msg_blocks_too_long") if characters(blocks) > MAX_ALL_TEXT else None
 
 
-def objections(blocks: Sequence[object], most: int = MAX_BLOCKS) -> Objections:
-    """Every way in which these blocks break a limit, with its place; a view takes `MAX_VIEW_BLOCKS`."""
+def objections(blocks: Sequence[object], most: int = MAX_BLOCKS, *, inputs: bool = False) -> Objections:
+    """Every way in which these blocks break a limit, with its place; a view takes `MAX_VIEW_BLOCKS`, a modal `inputs`."""
     if len(blocks) > most:
         yield f"/blocks: {len(blocks)}, at most {most}"
     seen: set[object] = set()
@@ -56,7 +56,7 @@ def objections(blocks: Sequence[object], most: int = MAX_BLOCKS) -> Objections:
         if not isinstance(block, Mapping):
             yield f"{at}: not an object"
             continue
-        check = _BLOCKS.get(str(block.get("type")))
+        check = _input if inputs and block.get("type") == "input" else _BLOCKS.get(str(block.get("type")))
         if check is None:
             yield f"{at}/type: {block.get('type')!r} is not a block of messages"
             continue
@@ -180,6 +180,13 @@ def _choice(limit: int, *, placeholder: bool = False) -> Callable[[Json, str], O
     return check
 
 
+def _plain_text_input(element: Json, at: str) -> Objections:
+    length = element.get("max_length", 3_000)
+    if not isinstance(length, int) or not 1 <= length <= 3_000:
+        yield f"{at}/max_length: {length!r}"
+    yield from _picker(element, at)
+
+
 def _picker(element: Json, at: str) -> Objections:
     if "placeholder" in element:
         yield from _text(element["placeholder"], f"{at}/placeholder", 150, plain=True)
@@ -190,6 +197,7 @@ _ELEMENTS: dict[str, Callable[[Json, str], Objections]] = {
     "static_select": _choice(100, placeholder=True),
     "multi_static_select": _choice(100, placeholder=True),
     "overflow": _choice(5),
+    "plain_text_input": _plain_text_input,
     "checkboxes": _choice(10),
     "radio_buttons": _choice(10),
     **dict.fromkeys(
@@ -266,6 +274,15 @@ def _table(block: Json, at: str) -> Objections:
     widths = {len(row) for row in rows if isinstance(row, list | tuple)} if isinstance(rows, list | tuple) else set()
     if len(widths) != 1 or max(widths) > 20:
         yield f"{at}/rows: want rows of one length, at most 20 cells"
+
+
+def _input(block: Json, at: str) -> Objections:
+    yield from _text(block.get("label"), f"{at}/label", 2_000, plain=True)
+    element = block.get("element")
+    if isinstance(element, Mapping):
+        yield from _element(element, f"{at}/element", set())
+    else:
+        yield f"{at}/element: missing"
 
 
 _BLOCKS: dict[str, Callable[[Json, str], Objections]] = {

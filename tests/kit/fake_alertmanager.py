@@ -2,7 +2,8 @@
 
 It wants the token, filters as Alertmanager reads them and silences that say everything. `trouble` holds what goes wrong next,
 in order: a status to answer, `drop` (the connection breaks before the order is taken), `lost` (the order is taken, the answer
-is not), `hang` (no answer within the caller's patience), `prose` (an answer that is no JSON), `redirect`.
+is not), `hang` (no answer within the caller's patience), `slow` (a right one, after more than two seconds), `prose` (an answer
+that is no JSON), `redirect`.
 """
 
 from __future__ import annotations
@@ -52,6 +53,8 @@ class FakeAlertmanager:
         wrong = self.trouble.pop(0) if self.trouble else ""
         if wrong == "hang":
             await asyncio.sleep(30)
+        if wrong == "slow":
+            await asyncio.sleep(2.2)
         if isinstance(wrong, int):
             return web.json_response(f"trouble with {TOKEN}", status=wrong)
         if wrong == "redirect":

@@ -18,6 +18,8 @@ from typing import Any
 
 from aiohttp import web
 
+from tests.kit.fake_service_graph import FakeServiceGraph
+
 TOKEN = "pagerduty-key-for-tests"
 REQUESTER = "bot@example.org"
 MAX_NOTES = 2_000
@@ -43,7 +45,6 @@ class FakePagerDuty:
     incidents: dict[str, Incident] = field(default_factory=dict)
     custom_fields: set[str] = field(default_factory=set)
     services: set[str] = field(default_factory=set)
-    dependencies: dict[str, tuple[str, str]] = field(default_factory=dict)
     trouble: list[str | int] = field(default_factory=list)
     asked: list[tuple[str, str]] = field(default_factory=list)
     asked_at: list[float] = field(default_factory=list)
@@ -51,13 +52,24 @@ class FakePagerDuty:
     given: list[tuple[str, str]] = field(default_factory=list)
     """Orders that were carried out, as (whose, what became of the incident)."""
     outage: str | int = ""
+    names: dict[str, str] = field(default_factory=dict)
+    """Services' names, where they are not their ids."""
+    left: int = 900
+    """Requests that the account has left, as its headers say."""
     _numbers: int = 0
     _recovered: asyncio.Event = field(default_factory=asyncio.Event)
+
+    graph: FakeServiceGraph = field(init=False)
+    """The service graph, with trouble of its own."""
+
+    def __post_init__(self) -> None:
+        self.graph = FakeServiceGraph(self.services)
 
     def routes(self) -> list[web.RouteDef]:
         """What of the API is served."""
         return [
             web.get("/services", self.list_services),
+            web.get("/oncalls", self.list_on_call),
             web.get("/incidents/{id}/notes", self.list_notes),
             web.post("/incidents/{id}/notes", self.add_note),
             web.put("/incidents/{id}/notes/{note}", self.edit_note),
@@ -65,8 +77,7 @@ class FakePagerDuty:
             web.get("/incidents/{id}/related_change_events", self.list_changes),
             web.put("/incidents/{id}", self.change),
             web.put("/incidents/{id}/custom_fields/values", self.set_fields),
-            web.get("/service_dependencies/technical_services/{id}", self.list_dependencies),
-            web.post("/service_dependencies/associate", self.associate),
+            *self.graph.routes(),
         ]
 
     def recover(self) -> None:
@@ -98,17 +109,23 @@ class FakePagerDuty:
         if wrong == "drop":
             _break(request)
             return web.Response()
-        signed = request.method in ("PUT", "POST") and not request.path.endswith(("/values", "/associate"))
+        signed = request.method in ("PUT", "POST") and not request.path.endswith(("/values", "associate"))
         if signed and request.headers.get("From") not in self.users:
             return _error(400, 1008, "Requester User Not Found")
         answer: web.StreamResponse = await handler(request)
         if wrong == "lost":
             _break(request)
+        answer.headers.update({"ratelimit-limit": "960", "ratelimit-remaining": str(self.left), "ratelimit-reset": "1"})
         return answer
 
     async def list_services(self, request: web.Request) -> web.Response:
         """GET /services."""
-        return web.json_response({"services": [{"id": one} for one in sorted(self.services)], "more": False})
+        listed = [{"id": one, "name": self.names.get(one, one), "type": "service"} for one in sorted(self.services)]
+        return _page(request, "services", listed)
+
+    async def list_on_call(self, request: web.Request) -> web.Response:
+        """GET /oncalls: nobody."""
+        return _page(request, "oncalls", [])
 
     async def list_notes(self, request: web.Request) -> web.Response:
         """GET /incidents/{id}/notes: all of them, newest first."""
@@ -160,30 +177,6 @@ class FakePagerDuty:
         self._incident(request).fields.update({one["name"]: one["value"] for one in wanted})
         return web.json_response({"custom_fields": wanted}, status=201)
 
-    async def list_dependencies(self, request: web.Request) -> web.Response:
-        """GET /service_dependencies/technical_services/{id}: neighbours only."""
-        service = request.match_info["id"]
-        if service not in self.services:
-            return _error(404, 2100, "Not Found")
-        return web.json_response({"relationships": [
-            {"id": number, "supporting_service": {"id": supporting, "type": "technical_service_reference"},
-             "dependent_service": {"id": dependent, "type": "technical_service_reference"}}
-            for number, (supporting, dependent) in self.dependencies.items() if service in (supporting, dependent)
-        ]})  # fmt: skip
-
-    async def associate(self, request: web.Request) -> web.Response:
-        """POST /service_dependencies/associate: all or none."""
-        wanted = (await request.json())["relationships"]
-        for one in wanted:
-            ends = (one["supporting_service"], one["dependent_service"])
-            if any(end["type"] != "service" or end["id"] not in self.services for end in ends):
-                return _error(400, 2001, "Invalid Input Provided")
-        for one in wanted:
-            ends = (one["supporting_service"]["id"], one["dependent_service"]["id"])
-            if ends not in self.dependencies.values():
-                self.dependencies[self._number("D")] = ends
-        return web.json_response({"relationships": wanted})
-
     def _incident(self, request: web.Request) -> Incident:
         found = self.incidents.get(request.match_info["id"])
         if found is None:
@@ -203,7 +196,7 @@ def _content(body: Mapping[str, Any]) -> str:
 
 
 def _page(request: web.Request, key: str, items: list[dict[str, Any]]) -> web.Response:
-    limit, offset = int(request.query["limit"]), int(request.query["offset"])
+    limit, offset = int(request.query.get("limit", "25")), int(request.query.get("offset", "0"))
     if not 1 <= limit <= 100 or limit + offset > 10_000:
         return _error(400, 2001, "Invalid Input Provided")
     return web.json_response({key: items[offset : offset + limit], "more": offset + limit < len(items)})

@@ -97,6 +97,7 @@ class FakeSlack:
         application.router.add_get("/_messages", self._shown)
         application.router.add_get("/link/", self.sockets.serve)
         application.router.add_post("/_fail", self._fail)
+        application.router.add_post("/upload/{file}", self._upload)
         self._runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
@@ -186,6 +187,23 @@ class FakeSlack:
         body = slack_requests.home_click_body(payload, user, self._trigger())
         return await self._send(bot_url, body, slack_requests.FORM, Sign.RIGHT)
 
+    async def hand_in(
+        self,
+        bot_url: str,
+        view_id: str,
+        values: Mapping[str, Any],
+        *,
+        user: str = "U000000001",
+        sign: Sign = Sign.RIGHT,
+    ) -> Answer:
+        """The person fills a modal in and hands it in; what the bot answers is done to the modal."""
+        modals = self.workspace.modals
+        body = slack_requests.submission_body(modals.handed_in(view_id, values), user, self._trigger())
+        answer = await self._send(bot_url, body, slack_requests.FORM, sign)
+        if answer.status == 200:
+            modals.answered(view_id, answer.json() if answer.text else {})
+        return answer
+
     async def event(
         self, bot_url: str, event: Mapping[str, Any], *, retry: int = 0, sign: Sign = Sign.RIGHT, event_id: str = ""
     ) -> Answer:
@@ -209,7 +227,9 @@ class FakeSlack:
 
     def _trigger(self) -> str:
         self._count += 1
-        return f"{self._count}.{self._count}.fake"
+        trigger = f"{self._count}.{self._count}.fake"
+        self.workspace.modals.issue(trigger)
+        return trigger
 
     # -- the server ----------------------------------------------------------------------------------------------------
 
@@ -253,9 +273,12 @@ class FakeSlack:
             self._authorise(request, method)
             if method == "apps.connections.open":
                 return {"ok": True, "url": self.sockets.address(self.url)}
-            return self.workspace.call(method, args)
+            answer = self.workspace.call(method, args)
         except ApiError as error:
             return {"ok": False, "error": error.code, **error.more}
+        if method == "files.getUploadURLExternal":
+            answer["upload_url"] = self.url.replace("/api/", f"/upload/{answer['upload_url']}")
+        return answer
 
     def _authorise(self, request: web.Request, method: str) -> None:
         kind, _, token = request.headers.get("Authorization", "").partition(" ")
@@ -285,6 +308,11 @@ class FakeSlack:
         self._response_urls[name] = opened_at, uses + 1
         self.responses.append({**await request.json(), "response_url": str(request.url)})
         return web.Response(text="ok")
+
+    async def _upload(self, request: web.Request) -> web.Response:
+        if queue := self._failures.get("upload"):
+            return web.Response(status=int(queue.popleft().kind.removeprefix("http_")))
+        return web.Response(status=self.workspace.files.upload(request.match_info["file"], await request.read()))
 
     async def _shown(self, _request: web.Request) -> web.Response:
         channels = self.workspace.channels.values()

@@ -90,6 +90,16 @@ def home_click_body(payload: Mapping[str, Any], user: str, trigger_id: str) -> b
     return urlencode({"payload": json.dumps(whole)}).encode()
 
 
+def submission_body(view: Mapping[str, Any], user: str, trigger_id: str) -> bytes:
+    """A modal that is handed in, as the form Slack posts: it knows no channel and has no response_url."""
+    whole = {
+        "type": "view_submission", "user": {"id": user, "username": "someone", "team_id": TEAM}, "api_app_id": APP,
+        "token": "deprecated", "trigger_id": trigger_id, "team": {"id": TEAM, "domain": "acme"}, "view": view,
+        "response_urls": [], "is_enterprise_install": False,
+    }  # fmt: skip
+    return urlencode({"payload": json.dumps(whole)}).encode()
+
+
 def event_body(event: Mapping[str, Any], event_id: str, now: float) -> bytes:
     """An event in its envelope; an `url_verification` or a whole envelope goes as it is."""
     if event.get("type") in ("url_verification", "event_callback", "app_rate_limited"):

@@ -11,8 +11,10 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from tests.kit import block_kit
+from tests.kit import block_kit, slack_files
 from tests.kit.slack_channel import BOT_ID, BOT_USER, TEAM, Answer, Channel, Post
+from tests.kit.slack_files import Files
+from tests.kit.slack_modals import Modals, Refused
 
 SPLIT_AT = 4_000
 
@@ -27,7 +29,9 @@ ALL_SCOPES = frozenset(
         "groups:read",
         "im:write",
         "users:read",
+        "users:read.email",
         "metadata.message:read",
+        "files:write",
     )
 )
 _SCOPES: dict[str, tuple[str, ...]] = {
@@ -40,6 +44,8 @@ _SCOPES: dict[str, tuple[str, ...]] = {
     "conversations.info": ("channels:read", "groups:read"),
     "conversations.open": ("im:write",),
     "users.info": ("users:read",),
+    "files.getUploadURLExternal": ("files:write",),
+    "files.completeUploadExternal": ("files:write",),
 }
 
 
@@ -63,6 +69,9 @@ class Workspace:
         self.channels: dict[str, Channel] = {}
         self.ephemerals: list[Answer] = []
         self.zones: dict[str, str] = {}
+        self.people: dict[str, Answer] = {}
+        self.modals = Modals(clock)
+        self.files = Files()
         self.homes: dict[str, list[Any]] = {}
         self.mentions: list[str] = []
         self._methods: dict[str, Callable[[Args], Answer]] = {
@@ -76,8 +85,12 @@ class Workspace:
             "conversations.list": self._list,
             "conversations.open": self._open,
             "conversations.replies": self._replies,
+            "files.getUploadURLExternal": lambda args: self._filed(lambda: self.files.address(args)),
+            "files.completeUploadExternal": self._complete,
             "users.info": self._user,
+            "views.open": lambda args: self._modal(self.modals.open, args),
             "views.publish": self._publish,
+            "views.update": lambda args: self._modal(self.modals.update, args),
         }
 
     def add_channel(self, name: str, *, private: bool = False, member: bool = True, archived: bool = False) -> Channel:
@@ -115,7 +128,7 @@ class Workspace:
 
     def _post(self, args: Args) -> Answer:
         channel = self._open_channel(args.get("channel"))
-        text, blocks = _content(args)
+        text, blocks = self._content(args)
         metadata = _metadata(args)
         pieces = [text] if blocks else [text[at : at + SPLIT_AT] for at in range(0, len(text), SPLIT_AT)]
         thread_ts = args.get("thread_ts")
@@ -135,7 +148,7 @@ class Workspace:
 
     def _post_ephemeral(self, args: Args) -> Answer:
         channel = self._open_channel(args.get("channel"))
-        text, blocks = _content(args)
+        text, blocks = self._content(args)
         if not args.get("user"):
             raise ApiError("user_not_in_channel")
         ts = self._next_ts()
@@ -149,13 +162,19 @@ class Workspace:
             raise ApiError("message_not_found")
         if post.author != BOT_USER:
             raise ApiError("cant_update_message")
-        text, blocks = _content(args)
+        text, blocks = self._content(args)
         post.text, post.blocks = text, blocks
         post.metadata = _metadata(args) or post.metadata
         post.edits += 1
         self._accepted("update", channel, post)
         self.mentions += block_kit.mentions([text, *blocks])
         return {"channel": channel.id, "ts": post.ts, "text": post.text, "message": post.shown(with_metadata=True)}
+
+    def _content(self, args: Args) -> tuple[str, list[Any]]:
+        text, blocks = _content(args)
+        if found := list(self.files.objections(blocks)):
+            raise ApiError("invalid_blocks", errors=found, response_metadata={"messages": found})
+        return text, blocks
 
     def _open_channel(self, name: object, *, by_id: bool = False) -> Channel:
         channel = self._visible_channel(name, by_id=by_id)
@@ -228,7 +247,30 @@ class Workspace:
         if not str(args.get("user", "")).startswith(("U", "W")):
             raise ApiError("user_not_found")
         person = {"id": args["user"], "team_id": TEAM, "name": "someone", "is_bot": args["user"] == BOT_USER}
-        return {"user": person | ({"tz": self.zones[args["user"]]} if args["user"] in self.zones else {})}
+        person |= {"tz": self.zones[args["user"]]} if args["user"] in self.zones else {}
+        person |= self.people.get(args["user"], {})
+        if "users:read.email" not in self.scopes and "profile" in person:
+            person["profile"] = {name: value for name, value in person["profile"].items() if name != "email"}
+        return {"user": person}
+
+    def _modal(self, change: Callable[[Args], Answer], args: Args) -> Answer:
+        try:
+            answer = change(args)
+        except Refused as error:
+            raise ApiError(error.code, response_metadata={"messages": list(error.details)}) from None
+        self.mentions += block_kit.mentions(answer["view"]["blocks"])
+        return answer
+
+    def _filed(self, change: Callable[[], Answer]) -> Answer:
+        try:
+            return change()
+        except slack_files.Refused as error:
+            raise ApiError(str(error)) from None
+
+    def _complete(self, args: Args) -> Answer:
+        if args.get("channel_id") or args.get("channels"):
+            raise ApiError("channel_not_found")  # the bot shows its files in messages only
+        return self._filed(lambda: self.files.done(_decoded(args.get("files"), "invalid_arguments")))
 
     def _publish(self, args: Args) -> Answer:
         view = _decoded(args.get("view"), "invalid_arguments")

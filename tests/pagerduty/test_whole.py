@@ -53,11 +53,12 @@ async def test_an_incident_gets_a_note_that_follows_it_until_it_is_resolved(tmp_
     async with fake_pagerduty() as fake, bot(tmp_path, **writing(fake)) as (_, session):
         fake.incidents["Q1234"] = Incident()
         await learn(session)
-        await send(session, pagerduty())
+        began = time.time() - 60
+        await send(session, pagerduty(created=began))
         first = await noted(fake, "Q1234", "payments is failing")
-        await send(session, pagerduty("incident.acknowledged"))
+        await send(session, pagerduty("incident.acknowledged", created=began))
         await noted(fake, "Q1234", "(acknowledged)")
-        await send(session, pagerduty("incident.resolved"))
+        await send(session, pagerduty("incident.resolved", created=began))
         last = await noted(fake, "Q1234", "payments recovered")
 
     assert "Hit now 0 of 2" in first

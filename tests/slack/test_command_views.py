@@ -12,16 +12,23 @@ from hypothesis import strategies as st
 from bot import names
 from bot.alias_book import AliasBook
 from bot.catalog.entries import Catalog, CatalogEntry
+from bot.courtesy_book import CourtesyBook
 from bot.digest.contents import Line
 from bot.enrich.view import MapView
 from bot.errors import NotFound
 from bot.model import Layer, Message, Owner, Subscription
 from bot.moments import iso
+from bot.picture.choose import choose
+from bot.picture.focus import Focus
 from bot.slack.asker import Asker
 from bot.slack.desk import Desk
 from bot.slack.digest_talk import Defaults, DigestTalk
 from bot.slack.digest_view import Digest, digest
+from bot.slack.enclosures import told
+from bot.slack.mrkdwn import escape
+from bot.slack.order_views import said
 from bot.storage.alias_store import AliasStore, AliasWord
+from bot.storage.courtesy_store import CourtesyStore, CourtesyWord
 from bot.storage.digest_store import DigestStore
 from tests.kit.block_kit import mentions, refusal
 from tests.kit.maps import NOW, MapMaker, minute, tally
@@ -32,8 +39,9 @@ HOSTILE = (
 )  # fmt: skip
 NAMES = st.sampled_from(HOSTILE) | st.text(min_size=1, max_size=300)
 QUESTIONS = ("{0}", "around {0} 6", "path {0} {1}", "blast {0} {1}", "owner {0}", "help {0}", "why {0}", "diff {0} 1h", "causes {0}",
-             "{0} at 02:50", "health", "alias {0} = {1}", "unlike {0} = {1}", "alias", "unalias {0}", "digest",
-             'digest subscribe team="{0}" at 7:30', "digest preview domain={0}", "digest preview 1", "digest {0}")  # fmt: skip
+             "ack {0}", "map {0}", "{0} at 02:50", "health", "alias {0} = {1}", "unlike {0} = {1}", "alias", "unalias {0}", "digest",
+             'digest subscribe team="{0}" at 7:30', "digest preview domain={0}", "digest preview 1", "digest {0}",
+             "mute", "mute list", "mute {0}", "unmute")  # fmt: skip
 
 
 class Hostile:
@@ -55,8 +63,8 @@ class Hostile:
     async def confirm(self, incident: str, service: str, by: str) -> str:
         return self._words[0]
 
-    async def acknowledge(self, incident: str, who: str) -> list[str]:
-        return self._words
+    async def take(self, incident: int | None, user: str) -> Message:
+        return said(escape(" ".join(self._words)))
 
     async def reject(self, incident: str, service: str, by: str) -> str:
         return self._words[0]
@@ -76,6 +84,9 @@ class Hostile:
             for kind in ("new", "gone", "changed")
         ]
         return {"items": items, "total": len(items)} | FRAME
+
+    async def focus(self, service: str, moment: float | None) -> Focus:
+        return choose(self._view, service, NOW)
 
     async def incident(self, wanted: str) -> dict[str, Any]:
         if len(wanted) > 100:
@@ -103,6 +114,23 @@ class Words(AliasStore):
         return self.said
 
 
+class Mutes(CourtesyStore):
+    """What was said about channels, in memory."""
+
+    def __init__(self, words: list[str]) -> None:
+        self.said = [CourtesyWord(NOW, f"C{number}", word, True, word) for number, word in enumerate(words)]
+
+    async def add(self, word: CourtesyWord) -> bool:
+        self.said.append(word)
+        return True
+
+    async def words(self) -> list[CourtesyWord]:
+        return self.said
+
+    async def channels(self) -> list[tuple[str, str]]:
+        return []
+
+
 class Subscriptions(DigestStore):
     """Who gets a digest, in memory."""
 
@@ -125,7 +153,8 @@ class Writer:
 
 def desk_of(view: MapView, words: list[str]) -> Desk:
     talk = DigestTalk(view, Subscriptions(words), Writer(), lambda: None, Defaults())
-    return Desk(view, Hostile(view, words), AliasBook(view, Words()), talk)
+    store = Hostile(view, words)
+    return Desk(view, store, AliasBook(view, Words()), talk, store, CourtesyBook(Mutes(words)))
 
 
 FRAME = {
@@ -152,7 +181,7 @@ def map_of(words: list[str]) -> MapView:
 
 
 def acceptable(message: Message) -> None:
-    blocks = [dict(block) for block in message.blocks]
+    blocks = [dict(block) for block in told(message).blocks]
     assert refusal(message.text, blocks) is None
     assert mentions([message.text, *blocks]) == []
 

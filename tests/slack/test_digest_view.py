@@ -6,7 +6,8 @@ import pytest
 
 from bot.digest.contents import Line
 from bot.model import Layer
-from bot.slack.digest_view import Digest, answered, digest
+from bot.slack.digest_view import Digest, answered, digest, held_message
+from bot.storage.alert_records import Held, Hold
 from tests.kit.block_kit import mentions, refusal
 
 NEW = Line("new", "shop", "ledger", ((Layer.IPC, 1_234.0), (Layer.NETWORK, 0.0)), 1.0, 2.0, "Finance", cross_team=True,
@@ -69,3 +70,20 @@ def test_hostile_names_stay_inert_and_within_slacks_limits(name: str) -> None:
     assert refusal(message.text, list(message.blocks)) is None
     assert not mentions(message.text)
     assert not [one for block in message.blocks for one in mentions(block)]
+
+
+def test_what_quiet_hours_held_back_is_counted_and_named() -> None:
+    states = ("over", "over", "posted", "held")
+    held = [
+        Held(number, Hold(1_700_000_000.0, 0.0, state, f"<!here> {number}", ("pay", "a&b"), "#ops"))
+        for number, state in enumerate(states)
+    ]
+    text = held_message(held).text
+
+    assert text.splitlines()[0] == (
+        "*Held in quiet hours*: 4 incidents, 2 over by themselves, 1 posted since, 1 still waiting"
+    )
+    assert text.splitlines()[1].startswith("• 0: *pay, a&amp;b*: &lt;!here&gt; 0, <!date^1700000000^")
+    assert text.splitlines()[4].endswith("still waiting")
+    assert held_message(held[:1]).text.startswith("*Held in quiet hours*: 1 incident, 1 over by itself\n")
+    assert held_message(held * 4).text.endswith("and 6 more")

@@ -184,6 +184,22 @@ async def test_a_persons_digest_comes_directly_once_though_slacks_answer_is_lost
         assert len(slack.messages(DIRECT)) == 1
 
 
+@pytest.mark.parametrize("value", ["", "new", "new\na", "a\nb\nc\nd", "x" * 1_999])
+async def test_a_click_on_what_is_no_line_of_a_digest_is_refused(ready: Ready, value: str) -> None:
+    told = await click(ready, {"type": "button", "action_id": "digest_expected_0", "value": value})
+    assert "That is no line of a digest" in told["text"]
+
+
+async def test_a_click_on_a_preview_is_remembered_for_the_channel(ready: Ready) -> None:
+    said = await ask(ready, "digest preview service=ledger")
+    told = await click(ready, buttons_of(said)["Look into it"])
+    assert "Noted: shown as open, with your name" in told["text"]
+
+    again = await ask(ready, "digest preview")
+    assert "*shop* now calls *ledger*" not in again["text"]
+    assert "open: new shop → ledger, looked into by someone" in again["text"]
+
+
 async def press(ready: Ready, message: Any, label: str, channel: str = "incidents") -> dict[str, Any]:
     """Click on the first button of that label in a digest that Slack shows."""
     running, slack = ready

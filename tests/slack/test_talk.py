@@ -96,7 +96,7 @@ async def test_what_everybody_sees_has_no_button_to_share_it(ready: Ready) -> No
 
     (answer,) = await answers(slack, "incidents")
     labels = [one["text"]["text"] for block in answer.blocks if block["type"] == "actions" for one in block["elements"]]
-    assert labels == ["Deeper"]
+    assert labels == ["Deeper", "Map"]
 
 
 async def test_a_direct_message_is_answered_beside_it_even_about_the_past(ready: Ready) -> None:

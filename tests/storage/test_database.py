@@ -32,8 +32,7 @@ from tests.kit.postgres import Postgres
 TABLES = {
     "alembic_version", "alert", "change_events", "decision", "delivery", "digest_answer", "digest_subscription", "digest_told",
     "edge", "edge_block", "edge_late", "edge_seen", "edge_window",
-    "layer_memory",
-    "layer_write",
+    "layer_memory", "layer_write", "pushed_dependency", "incident_hold", "courtesy_word",
     "incident", "alias_word", "home_team", "incident_grade", "kept_from", "outbox", "property_change", "service", "unrolled",
 }  # fmt: skip
 

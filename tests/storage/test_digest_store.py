@@ -10,7 +10,7 @@ import pytest
 from bot.errors import BadRequest
 from bot.model import Message, Subscription
 from bot.storage.database import Database
-from bot.storage.digest_store import MAX_IN_CHANNEL, DigestStore, LineAnswer
+from bot.storage.digest_store import ANSWER_SECONDS, MAX_IN_CHANNEL, TOLD_SECONDS, DigestStore, LineAnswer
 from bot.storage.outbox_store import OutboxStore, forget
 
 NOW = 1_795_400_000.0
@@ -112,3 +112,43 @@ async def test_a_digest_that_was_sent_long_ago_leaves_the_outbox(store: DigestSt
         async with store._database.write() as connection:
             await forget(connection, (), before)
         assert len(await outbox.latest(10)) == left
+
+
+async def test_what_was_told_is_stored_with_its_day_or_not_at_all_and_goes_with_the_subscription(
+    store: DigestStore,
+) -> None:
+    kept = await store.subscribe(WANTED)
+    assert await store.settle(kept, "2026-11-23", NOW, MESSAGE, NOW, {"a\nb": "new", "a\nc": "new"})
+    assert await store.settle(kept, "2026-11-24", NOW, MESSAGE, NOW, {"a\nb": "gone"})
+    assert not await store.settle(kept, "2026-11-24", NOW, MESSAGE, NOW, {"a\nd": "new"})
+    assert await store.told(kept.id) == {"a\nb": "gone", "a\nc": "new"}
+    assert await store.told(kept.id + 1) == {}
+
+    await store.unsubscribe("C1", kept.id)
+    assert await store.told(kept.id) == {}
+
+
+async def test_what_was_told_and_answered_long_ago_is_let_go_of(store: DigestStore) -> None:
+    kept = await store.subscribe(WANTED)
+    await store.settle(kept, "2026-08-01", NOW, None, NOW - TOLD_SECONDS - 1, {"a\nb": "new"})
+    await store.settle(kept, "2026-11-23", NOW, None, NOW, {"a\nc": "new"})
+    await store.answer("C1", "new\na\nb", LineAnswer("expected", "ann", NOW - ANSWER_SECONDS - 1))
+    await store.answer("C1", "new\na\nc", LineAnswer("expected", "ann", NOW))
+    await store.expire(NOW)
+
+    assert await store.told(kept.id) == {"a\nc": "new"}
+    assert set(await store.answers("C1")) == {"new\na\nc"}
+
+
+async def test_a_digest_that_slack_has_is_put_into_other_words_and_nothing_else_is(store: DigestStore) -> None:
+    kept = await store.subscribe(WANTED)
+    await store.settle(kept, "2026-11-23", NOW, MESSAGE, NOW)
+    outbox = OutboxStore(store._database)
+    await outbox.sent(f"digest:{kept.id}:2026-11-23", 1, "C77", "1.0", NOW)
+
+    assert await store.revise("C77", "1.0", lambda shown: shown, NOW) == "C1"
+    assert await outbox.due(NOW, 10) == []
+    assert await store.revise("C77", "1.0", lambda shown: Message(f"{shown.text}!", shown.blocks), NOW) == "C1"
+    (row,) = await outbox.due(NOW, 10)
+    assert (row.message.text, row.revision, row.ts) == (f"{MESSAGE.text}!", 2, "1.0")
+    assert await store.revise("C77", "2.0", lambda shown: MESSAGE, NOW) == ""

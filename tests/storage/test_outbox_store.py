@@ -9,7 +9,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bot.model import Message, OutboxRow
 from bot.storage.database import Database
-from bot.storage.outbox_store import LEASE_SECONDS, OutboxStore, put
+from bot.storage.outbox_store import LEASE_SECONDS, OutboxStore, forget, put
 
 NOW = 1_700_000_000.0
 
@@ -35,6 +35,17 @@ class Outbox(OutboxStore):
 @pytest.fixture
 def outbox(database: Database) -> Outbox:
     return Outbox(database)
+
+
+async def test_a_message_by_itself_is_forgotten_once_it_is_old_and_sent(outbox: Outbox) -> None:
+    for key in ("share:a", "share:b", "share:waiting"):
+        await outbox.post(key, "#maintenance", Message("plan", ()), NOW)
+    await outbox.sent("share:a", 1, "C1", "1.0", NOW)
+    await outbox.sent("share:b", 1, "C1", "2.0", NOW + 100)
+    async with outbox.database.write() as connection:
+        await forget(connection, (), NOW + 50)
+
+    assert {row.key for row in await outbox.latest(10)} == {"share:b", "share:waiting"}
 
 
 # -- writing ---------------------------------------------------------------------------------------------------------

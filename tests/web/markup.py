@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 
-VOID = frozenset(("br", "hr", "img", "meta", "link", "path", "circle", "rect", "use"))
+VOID = frozenset(("br", "hr", "img", "meta", "link", "path", "circle", "rect", "use", "input"))
 
 
 @dataclass

@@ -145,7 +145,7 @@ TOKENS = "reader:read:read-token,collector:ingest:ingest-token,boss:admin:admin-
 async def test_tokens_may_do_what_their_scopes_say(tmp_path: Path, token: str, reads: int, ingests: int) -> None:
     headers: dict[str, Any] = {"Authorization": f"Bearer {token}"} if token else {}
     async with bot(tmp_path, api_tokens=TOKENS) as (_, session):
-        for path in ("/api/v1/services", "/metrics", "/preview", "/api/v1/doctor"):
+        for path in ("/api/v1/services", "/metrics", "/messages", "/api/v1/doctor"):
             async with session.get(path, headers=headers) as answer:
                 assert answer.status == reads, path
         async with session.post("/v1/traces", data=calls([("a", "b")]), headers=PROTOBUF | headers) as answer:
@@ -157,9 +157,9 @@ async def test_tokens_may_do_what_their_scopes_say(tmp_path: Path, token: str, r
 async def test_a_browser_may_give_the_token_as_a_password(tmp_path: Path) -> None:
     basic = base64.b64encode(b"me:read-token").decode()
     async with bot(tmp_path, api_tokens=TOKENS) as (_, session):
-        async with session.get("/preview") as answer:
+        async with session.get("/messages") as answer:
             assert 'Basic realm="topology-bot"' in answer.headers["WWW-Authenticate"]
-        async with session.get("/preview", headers={"Authorization": f"Basic {basic}"}) as answer:
+        async with session.get("/messages", headers={"Authorization": f"Basic {basic}"}) as answer:
             assert answer.status == 200
 
 
@@ -181,15 +181,15 @@ async def test_without_tokens_only_this_machine_may_ask(tmp_path: Path, headers:
 
 async def test_the_page_has_a_strict_policy_and_is_not_sent_twice(tmp_path: Path) -> None:
     async with bot(tmp_path) as (_, session):
-        async with session.get("/preview") as answer:
+        async with session.get("/messages") as answer:
             assert answer.status == 200
             assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
             tag = answer.headers["ETag"]
             assert "/v1/traces" in await answer.text()
-        async with session.get("/preview", headers={"If-None-Match": tag}) as answer:
+        async with session.get("/messages", headers={"If-None-Match": tag}) as answer:
             assert answer.status == 304
-        async with session.get("/", allow_redirects=False) as answer:
-            assert (answer.status, answer.headers["Location"]) == (302, "/preview")
+        async with session.get("/preview", allow_redirects=False) as answer:
+            assert (answer.status, answer.headers["Location"]) == (302, "/messages")
         async with session.get("/static/preview.css") as answer:
             assert answer.status == 200
         async with session.get("/static/../app.py") as answer:

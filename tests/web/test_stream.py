@@ -54,6 +54,15 @@ def test_an_edge_is_told_of_within_seconds_and_a_broken_stream_takes_up_where_it
     asyncio.run(scenario())
 
 
+async def test_who_wants_it_brief_is_told_how_many_edges_and_nothing_else(tmp_path: Path) -> None:
+    async with bot(tmp_path) as (_, session), session.get("/api/v1/stream?brief=true") as answer:
+        assert (await events(answer))[0] == "hello"
+        await session.post("/v1/traces", data=spans.calls([("web", "cart"), ("web", "login")]), headers=spans.PROTOBUF)
+        assert (await events(answer))[::2] == ("edges", {"seen": 2, "gone": 0, "more": 0})
+        async with session.get("/api/v1/stream?brief=perhaps") as wrong:
+            assert wrong.status == 400
+
+
 async def test_an_incident_is_told_of_as_it_opens_and_resolves(tmp_path: Path) -> None:
     async with bot(tmp_path) as (_, session), session.get("/api/v1/stream") as answer:
         assert (await events(answer))[0] == "hello"

@@ -55,4 +55,5 @@ def _effect(evidence: Sequence[Evidence]) -> float:
 def _sentence(place: str, hurt: Sequence[str], here: int, troubled: Collection[str], judged: Collection[str]) -> str:
     named = ", ".join(hurt[:_NAMED]) + (f" and {len(hurt) - _NAMED} more" if len(hurt) > _NAMED else "")
     elsewhere = f"{len(troubled) - len(hurt)} of {len(judged) - here} elsewhere"
-    return f"{len(hurt)} of {here} services on {spoken(place)} are in trouble of their own ({named}), {elsewhere}"
+    where = "in" if place.startswith("zone:") else "on"
+    return f"{len(hurt)} of {here} services {where} {spoken(place)} are in trouble of their own ({named}), {elsewhere}"

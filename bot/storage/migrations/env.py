@@ -5,9 +5,10 @@ from __future__ import annotations
 from alembic import context
 from sqlmodel import SQLModel
 
-from bot.storage import digest_tables, tables
+from bot.storage import dependency_tables, digest_tables, manners_tables, tables
 
-assert tables.COUNTS and digest_tables.__doc__  # the imports are what fills the metadata  # noqa: S101, PT018
+_TABLES = (tables.COUNTS, digest_tables.__doc__, dependency_tables.__doc__, manners_tables.__doc__)
+assert all(_TABLES)  # the imports are what fills the metadata  # noqa: S101
 
 context.configure(
     connection=context.config.attributes["connection"],

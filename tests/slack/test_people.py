@@ -1,10 +1,11 @@
-"""A time somebody types is his own clock's, where Slack says which that is; and the answer says how it was read."""
+"""A time somebody types is his own clock's, where Slack says which that is; and only a member of the workspace gives orders."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -12,11 +13,12 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot.app import Running
 from bot.moments import parse
-from bot.slack import zones
-from bot.slack.zones import Zones
+from bot.slack import people
+from bot.slack.people import People
 from tests.kit.bots import bot, with_slack
 from tests.kit.fake_slack import TOKEN, FakeSlack
 from tests.kit.maps import NOW
+from tests.kit.slack_channel import TEAM
 from tests.slack.test_commands import answered, learn
 
 Ready = tuple[Running, FakeSlack]
@@ -37,8 +39,8 @@ async def slack() -> AsyncIterator[FakeSlack]:
         yield running
 
 
-def client(slack: FakeSlack) -> Zones:
-    return Zones(AsyncWebClient(TOKEN, base_url=slack.url, retry_handlers=[]))
+def client(slack: FakeSlack) -> People:
+    return People(AsyncWebClient(TOKEN, base_url=slack.url, retry_handlers=[]))
 
 
 async def ask(ready: Ready, text: str) -> str:
@@ -63,10 +65,10 @@ async def test_a_time_that_means_the_same_everywhere_needs_no_zone(ready: Ready)
     assert ready[1].called("users.info") == []
 
 
-async def test_a_person_is_asked_for_once_a_day(slack: FakeSlack) -> None:
+async def test_a_person_is_not_asked_for_again_and_again(slack: FakeSlack) -> None:
     slack.workspace.zones[USER] = "Europe/Berlin"
     found = client(slack)
-    assert [str(await found.of(USER)) for _ in range(3)] == ["Europe/Berlin"] * 3
+    assert [str((await found.of(USER)).zone) for _ in range(3)] == ["Europe/Berlin"] * 3
     assert len(slack.called("users.info")) == 1
 
 
@@ -74,31 +76,76 @@ async def test_a_person_is_asked_for_once_a_day(slack: FakeSlack) -> None:
 async def test_where_slack_does_not_say_it_is_utc(slack: FakeSlack, trouble: str) -> None:
     slack.fail_next("users.info", trouble)
     found = client(slack)
-    assert await found.of(USER) is UTC
+    assert (await found.of(USER)).zone is UTC
     asked = len(slack.called("users.info"))
-    assert await found.of(USER) is UTC
+    assert (await found.of(USER)).zone is UTC
     assert len(slack.called("users.info")) == asked
 
 
 @pytest.mark.parametrize("zone", ["", "Not/AZone", "../../etc/passwd", "/etc/passwd", "x" * 300])
 async def test_a_zone_that_is_none_is_utc(slack: FakeSlack, zone: str) -> None:
     slack.workspace.zones[USER] = zone
-    assert await client(slack).of(USER) is UTC
+    assert (await client(slack).of(USER)).zone is UTC
 
 
 async def test_somebody_who_is_no_user_is_not_asked_for(slack: FakeSlack) -> None:
-    assert [await client(slack).of(one) for one in ("", "x", "U1&token=2", "<@U000000001>")] == [UTC] * 4
+    assert [(await client(slack).of(one)).zone for one in ("", "x", "U1&token=2", "<@U000000001>")] == [UTC] * 4
     assert slack.called("users.info") == []
 
 
 async def test_no_more_people_are_remembered_than_there_is_room_for(
     slack: FakeSlack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(zones, "_PEOPLE", 2)
+    monkeypatch.setattr(people, "_PEOPLE", 2)
     found = client(slack)
     for number in (1, 2, 3, 1):
         await found.of(f"U00000000{number}")
     assert len(slack.called("users.info")) == 4
+
+
+async def test_a_member_of_the_workspace_may_give_orders_in_his_own_name(slack: FakeSlack) -> None:
+    slack.workspace.people[USER] = {"profile": {"display_name": "Ada", "email": "ada@example.org"}}
+    ada = await client(slack).of(USER)
+
+    assert (ada.barred, ada.email, str(ada)) == ("", "ada@example.org", "Ada (U000000001)")
+
+
+async def test_without_its_scope_an_address_is_not_known_and_orders_are_taken_all_the_same(slack: FakeSlack) -> None:
+    slack.workspace.people[USER] = {"profile": {"email": "ada@example.org"}}
+    slack.workspace.scopes.discard("users:read.email")
+
+    assert ((await client(slack).of(USER)).email, (await client(slack).of(USER)).barred) == ("", "")
+
+
+@pytest.mark.parametrize(
+    ("told", "why"),
+    [
+        ({"is_bot": True}, "Only people"),
+        ({"deleted": True}, "Only people"),
+        ({"is_restricted": True}, "Guests"),
+        ({"is_ultra_restricted": True}, "Guests"),
+        ({"team_id": "T999999999"}, "members of this workspace"),
+        ({"is_stranger": True}, "members of this workspace"),
+        ({"team_id": "T999999999", "enterprise_user": {"teams": ["T888888888"]}}, "members of this workspace"),
+    ],
+)
+async def test_others_may_not(slack: FakeSlack, told: dict[str, Any], why: str) -> None:
+    slack.workspace.people[USER] = told
+
+    assert why in (await client(slack).of(USER)).barred
+
+
+async def test_somebody_of_the_same_organisation_who_is_in_this_workspace_may(slack: FakeSlack) -> None:
+    slack.workspace.people[USER] = {"team_id": "T999999999", "enterprise_user": {"teams": ["T888888888", TEAM]}}
+
+    assert (await client(slack).of(USER)).barred == ""
+
+
+@pytest.mark.parametrize("method", ["users.info", "auth.test"])
+async def test_where_slack_does_not_say_who_somebody_is_he_may_not(slack: FakeSlack, method: str) -> None:
+    slack.fail_next(method, "http_500")
+
+    assert (await client(slack).of(USER)).barred
 
 
 def test_a_clock_time_is_the_last_one_in_the_zone_across_its_changes_to_summer_time() -> None:

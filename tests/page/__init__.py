@@ -1,0 +1,1 @@
+"""Tests of the pages' words and values: answers in, what templates show out."""

@@ -1,0 +1,1 @@
+"""MCP: the protocol, its tools, and the two ways it is carried."""
