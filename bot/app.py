@@ -222,7 +222,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         await history.note_properties(time.time())
         kept = DigestStore(database)
         morning = Morning(view, HoldStore(database), kept, sender.wake)
-        digests = Digests(history, kept, sender.wake, waited=morning.waited)
+        digests = Digests(history, kept, sender.wake, waited=morning.waited, grades=GradeStore(database))
         feeds = feeds_of(settings, ingest.intake, ipc, network, changes)
         clusters = [feed for feed in feeds.values() if isinstance(feed, KubernetesFeed)]
         catalog = CatalogFeed(sources, view, history.note_properties, settings.catalog_refresh_seconds, clusters)
@@ -275,10 +275,10 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         slack: SlackDoor | None = None
         if client is not None and files is not None:
             asked = StoredAnswers(parts, history, incidents, again.due)
-            home = Home(view, asked, partial(publish_home, client))
             secret = revealed(settings.slack_signing_secret)
             defaults = Defaults(minute_of(settings.digest_time), settings.digest_quiet)
             talk = DigestTalk(view, kept, digests, sender.wake, defaults)
+            home = Home(view, asked, partial(publish_home, client), (talk.home,))
             orders = hands.orders(client, incidents, alerts, sink)
             desk = Desk(view, asked, book, talk, orders, courtesy_book)
             slack = SlackDoor(client, secret, desk, sink, home, orders, files.attach)

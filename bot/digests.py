@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import structlog
 
@@ -20,11 +20,13 @@ from bot.digest.due import Due, decide, zone
 from bot.digest.persistence import CHANGED, Memory
 from bot.digest.wish import of_what
 from bot.errors import BadRequest
+from bot.grading.accuracy import Graded, week_line
 from bot.history import History
 from bot.model import Message, Subscription
 from bot.slack.digest_view import Digest, digest
 from bot.storage.alert_records import Held
 from bot.storage.digest_store import DigestStore, LineAnswer
+from bot.storage.grade_store import GradeStore
 
 DAY = 86_400.0
 MOST_TOLD = 20_000
@@ -54,8 +56,10 @@ class Digests:
         wake: Callable[[], None],
         clock: Callable[[], float] = time.time,
         waited: Waited | None = None,
+        grades: GradeStore | None = None,
     ) -> None:
         self._waited = waited
+        self._grades = grades
         self._history = history
         self._store = store
         self._wake = wake
@@ -100,6 +104,7 @@ class Digests:
         message = None
         if news or held or subscription.always:
             notes = [] if due.reason == "due" else ["It tells of more than a day, since the bot sent no digest then."]
+            notes += await self._week(subscription, due)
             message = await self._written(subscription, reading, found, now, notes, held)
         told = {line.pair: line.kind for line in found if line.kind != CHANGED}
         if not await self._store.settle(subscription, due.date, due.until, message, now, told):
@@ -108,6 +113,17 @@ class Digests:
         if message is not None:
             self._wake()
         return True
+
+    async def _week(self, subscription: Subscription, due: Due) -> list[str]:
+        """How right the bot was in the last seven days: for the foot of the first digest that is sent in a week."""
+        if self._grades is None:
+            return []
+        day = date.fromisoformat(due.date)
+        before = [(day - timedelta(days=back)).isoformat() for back in range(1, day.weekday() + 1)]
+        if await self._store.written(subscription.id, before):
+            return []
+        line = week_line([Graded(*row) for row in await self._grades.since(due.until - 7 * DAY)])
+        return [line] if line else []
 
     async def _miss(self, subscription: Subscription, due: Due, now: float) -> bool:
         if not await self._store.settle(subscription, due.date, None, None, now):

@@ -16,6 +16,7 @@ from bot.model import ENTRY, UNATTRIBUTED, Layer, Owner, Subscription
 from bot.morning import Morning
 from bot.storage.database import Database
 from bot.storage.digest_store import DigestStore, LineAnswer
+from bot.storage.grade_store import GradeStore, put
 from bot.storage.history_store import HistoryStore
 from bot.storage.hold_store import HoldStore
 from bot.storage.outbox_store import OutboxStore
@@ -47,7 +48,9 @@ class Days:
         history = History(MapMaker().view, HistoryStore(self.database))
         catalog = Catalog({"service-2": CatalogEntry(Owner("Web")), "service-1": CatalogEntry(Owner("Pay"))})
         morning = Morning(MapMaker(catalog=catalog).view, HoldStore(self.database), self.store, lambda: None)
-        return await Digests(history, self.store, lambda: None, lambda: now, morning.waited).tick()
+        return await Digests(
+            history, self.store, lambda: None, lambda: now, morning.waited, GradeStore(self.database)
+        ).tick()
 
     async def rolled(self, now: float) -> None:
         """Minutes are kept for a day, hours for thirty."""
@@ -276,3 +279,32 @@ async def test_a_zone_that_is_no_more_stops_nobody_elses_digest(days: Days) -> N
 
     assert await days.tick(NINE) == 1
     assert counted("digests", outcome="failed") == before + 1
+
+
+async def test_the_first_digest_of_a_week_says_how_right_the_bot_was_in_the_last(days: Days) -> None:
+    await days.store.subscribe(replace(WANTED, always=True))
+    said = {
+        "predicted": ["web", "shop"],
+        "hit": ["web"],
+        "missed": ["ads"],
+        "causes": [["ledger", 0.8, []]],
+        "named": "",
+    }
+    for number, (ago, confirmed) in enumerate([(9 * DAY, "ledger"), (2 * DAY, "ledger"), (DAY, "")], 1):
+        async with days.database.write() as connection:
+            await put(connection, days.database, number, said, NINE - ago)
+        if confirmed:
+            await GradeStore(days.database).confirm(number, confirmed, "ada", NINE - ago)
+
+    for late in (1, 2, 3, 4, 5, 6, 8):  # on neither Monday a digest was sent
+        await days.tick(NINE + late * DAY)
+    line = "Accuracy, last 7 days:"
+    told = [(text.count(line), f"{line} 2 incidents over; " in text) for text in await days.texts()]
+    # Tuesday tells of last week, since Monday did not; the next Tuesday has only what ended since.
+    assert told[:6] == [(1, True)] + [(0, False)] * 5
+    assert told[6] == (0, False)
+    (first, *_) = await days.texts()
+    assert (
+        f"{line} 2 incidents over; 2 of 4 services predicted to fail did, 2 unpredicted; "
+        "likely cause right in 1 of 1 confirmed." in first
+    )

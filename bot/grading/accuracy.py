@@ -55,6 +55,23 @@ def accuracy(incidents: Sequence[Graded]) -> Json:
     }
 
 
+def week_line(incidents: Sequence[Graded]) -> str:
+    """What a week's incidents taught, in one sentence; "" where none was over."""
+    if not incidents:
+        return ""
+    radius, confirmed = _radius(incidents), [one for one in incidents if one.confirmed]
+    told = [f"{len(incidents)} {'incident' if len(incidents) == 1 else 'incidents'} over"]
+    if radius["predicted"] or radius["missed"]:
+        told.append(
+            f"{radius['hit']} of {radius['predicted']} services predicted to fail did, {radius['missed']} unpredicted"
+        )
+    first = sum(any(map(one.right, [service for service, _, _ in _causes(one)[:1]])) for one in confirmed)
+    told.append(
+        f"likely cause right in {first} of {len(confirmed)} confirmed" if confirmed else "no cause confirmed by anybody"
+    )
+    return f"Accuracy, last 7 days: {'; '.join(told)}."
+
+
 def _both(incidents: Sequence[Graded]) -> Json:
     confirmed = [one for one in incidents if one.confirmed]
     return {"incidents": len(incidents), "radius": _radius(incidents), "causes": _cause_shares(confirmed)}

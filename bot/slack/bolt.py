@@ -156,6 +156,7 @@ class SlackDoor:
         asker = _asker(body)
         if "response_url" not in body and isinstance(body.get("view"), dict) and asker.id:
             await self._directly(value, asker)
+            await self._home.opened(asker.id, time.time())  # which may show what was clicked for
         else:
             await self._later(str(body.get("response_url", "")), value, asker, respond)
 

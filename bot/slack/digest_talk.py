@@ -22,7 +22,7 @@ from bot.slack.asker import Asker
 from bot.slack.command_views import dressed, laid_out, told
 from bot.slack.digest_view import EXPECTED, LOOK, answered, undo_button
 from bot.slack.mrkdwn import code, date, escape, truncate
-from bot.slack.views import run_button
+from bot.slack.views import Block, context, run_button, section
 from bot.storage.digest_store import DigestStore, LineAnswer
 
 
@@ -81,6 +81,22 @@ class DigestTalk:
         said = told(f"{_SAID[answer]}: {kind} {caller} → {callee}.")
         return dressed(said, (), undo_button(line)) if answer != "open" else said
 
+    async def home(self, user: str, now: float) -> list[Block]:
+        """For somebody's App Home tab: the digests that he gets himself."""
+        mine = await self._store.subscriptions(user)
+        if not mine:
+            (subscribe,) = run_button("Subscribe", "digest subscribe me")
+            return [
+                {**section("*Your digests*\nnone: what is new and gone on the map, once a day"), "accessory": subscribe}
+            ]
+        blocks = [section("*Your digests*")]
+        for number, kept in enumerate(mine[:_HOME_SHOWN]):
+            (end,) = run_button("Unsubscribe", _ending(kept), number)
+            line = f"{kept.id}. {code(of_what(kept) or 'all services')} {_when(kept)}, next {date(_next(kept, now))}"
+            blocks.append({**section(line), "accessory": end})
+        more = len(mine) - _HOME_SHOWN
+        return [*blocks, context(f"+{more} more: `/topology digest list`")] if more > 0 else blocks
+
     # -- subscriptions ---------------------------------------------------------------------------------------------------
 
     async def _asked(self, wish: Wish, asker: Asker, channel: str, now: float) -> Subscription:
@@ -128,6 +144,7 @@ class DigestTalk:
 
 
 _LONGEST_LINE = 2_000
+_HOME_SHOWN = 5
 _SAID = {
     "expected": "Noted as expected, and not told again",
     "look": "Noted: shown as open, with your name, until it is expected",

@@ -6,7 +6,7 @@ share the database and wherever one is killed, a digest is sent once or not at a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, NamedTuple
 
@@ -117,6 +117,13 @@ class DigestStore:
                 await put(connection, key, subscription.channel, message, now)
             await self._remember(connection, subscription.id, told or {}, now)
             return True
+
+    async def written(self, subscription: int, dates: Sequence[str]) -> bool:
+        """Whether the digest of one of these local dates (ISO) had something to say."""
+        keys = [KEY.format(subscription=subscription, date=date) for date in dates]
+        wanted = select(_outbox.c.key).where(_outbox.c.key.in_(keys)).limit(1)
+        async with self._database.read() as connection:
+            return (await connection.execute(wanted)).first() is not None
 
     async def _remember(
         self, connection: AsyncConnection, subscription: int, told: Mapping[str, str], now: float

@@ -111,6 +111,22 @@ async def test_a_chosen_team_is_remembered_and_its_services_are_shown(ready: Rea
     assert menu_of(again)["initial_option"]["value"] == "Payments"
 
 
+async def test_somebodys_digests_are_on_his_tab_and_begin_and_end_there(ready: Ready) -> None:
+    async def click(value: str) -> str:
+        (found,) = [one["accessory"] for one in shown_now if one.get("accessory", {}).get("value") == value]
+        ready[1].workspace.homes.clear()
+        await ready[1].home_click(ready[0].url, {"actions": [found | {"block_id": "b"}], "view": {"type": "home"}})
+        return text(await shown(ready[1]))
+
+    shown_now = await opened(ready)
+    assert "*Your digests*\nnone" in text(shown_now)
+    assert "1. `all services` to you at 09:00 UTC, next <!date^" in await click("digest subscribe me")
+    shown_now = await opened(ready)
+    assert "*Your digests*\nnone" in await click("digest unsubscribe 1")
+    answers = [post.text for post in ready[1].messages("D000000001")]
+    assert (len(answers), answers[-1]) == (2, "Digest 1 is ended.")
+
+
 @pytest.mark.parametrize("option", [{"value": "<!channel>"}, {}, None, "x", {"value": None}])
 async def test_a_team_that_is_none_is_not_remembered(ready: Ready, option: Any) -> None:
     await choose(ready, option)
