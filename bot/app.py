@@ -63,8 +63,10 @@ from bot.slack.desk import Desk
 from bot.slack.digest_talk import Defaults, DigestTalk
 from bot.slack.files import Files
 from bot.slack.home import Home
+from bot.slack.order_clicks import OrderClicks
 from bot.slack.pace import Pace
 from bot.slack.send import OutboxWorker, Policy
+from bot.slack.sharing import Sharing
 from bot.slack.socket import SocketMode
 from bot.slack.thread_views import IncidentWords
 from bot.storage.alert_store import AlertStore
@@ -194,7 +196,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             changes.store, incidents.fired,
         )  # fmt: skip
         hands = await pager(stack, settings, database, changes, view)
-        said = IncidentWords(hands.offered)
+        said = IncidentWords(hands.offered | ({views.SHARE_INCIDENT} if client is not None else set()))
         courtesy_book, opens = CourtesyBook(CourtesyStore(database)), OpenIncidents(settings.correlate_seconds)
         await courtesy_book.refresh()
         path = AlertPath(
@@ -275,13 +277,13 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         slack: SlackDoor | None = None
         if client is not None and files is not None:
             asked = StoredAnswers(parts, history, incidents, again.due)
-            secret = revealed(settings.slack_signing_secret)
             defaults = Defaults(minute_of(settings.digest_time), settings.digest_quiet)
             talk = DigestTalk(view, kept, digests, sender.wake, defaults)
             home = Home(view, asked, partial(publish_home, client), (talk.home,))
             orders = hands.orders(client, incidents, alerts, sink)
             desk = Desk(view, asked, book, talk, orders, courtesy_book)
-            slack = SlackDoor(client, secret, desk, sink, home, orders, files.attach)
+            clicks = OrderClicks(orders, Sharing(client, outbox, orders))
+            slack = SlackDoor(client, revealed(settings.slack_signing_secret), desk, sink, home, clicks, files.attach)
         application.add_routes(slack.routes() if slack is not None else closed_door())
 
         upkeep = Upkeep(retention(settings), ingest, view, alerts, changes)

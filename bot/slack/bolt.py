@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import logging
 import re
@@ -22,7 +21,6 @@ from slack_sdk.web.async_client import AsyncWebClient
 
 from bot import metrics
 from bot.errors import BadRequest, DeliveryError, Unauthorized
-from bot.model import Message
 from bot.sinks import Sink
 from bot.slack.asker import NOBODY, Asker
 from bot.slack.client import Attach, in_words_only
@@ -33,16 +31,13 @@ from bot.slack.digest_view import EXPECTED, LOOK, OPEN
 from bot.slack.home import Home
 from bot.slack.home_views import CHOOSE_TEAM
 from bot.slack.mrkdwn import code, escape, truncate
-from bot.slack.order_views import waiting
-from bot.slack.orders import Orders
+from bot.slack.order_clicks import OrderClicks
+from bot.slack.replies import asker_of, content, ephemeral
 from bot.slack.talk import Talk
-from bot.slack.views import ACKNOWLEDGE, END_SILENCE, OPEN_LINK, RUN, SHARE, SHOW_SERVICE, SILENCE, SILENCE_FORM
+from bot.slack.views import OPEN_LINK, RUN, SHARE, SHOW_SERVICE
 
 _AT_A_TIME = 8
 """Answers being worked on: each of the past may hold a map of its day in memory."""
-
-_ACKNOWLEDGED_WITHIN = 2.0
-"""Seconds; Slack waits for three."""
 
 _BROKEN = "That went wrong here, and is in the bot's log. Please try again, or ask `/topology health`."
 _RESPONSE_HOSTS = ("hooks.slack.com", "hooks.slack-gov.com")
@@ -75,14 +70,14 @@ class SlackDoor:
         desk: Desk,
         sink: Sink,
         home: Home,
-        orders: Orders,
+        clicks: OrderClicks,
         attach: Attach = in_words_only,
     ) -> None:
         self._desk = desk
         self._home = home
         self._sink = sink
         self._talk = Talk(lambda text, asker: self._answered(text, asker, share=False), sink)
-        self._orders = orders
+        self._people = clicks.people
         self._attach = attach
         self._answering = 0
         self._signed = bool(signing_secret)
@@ -101,10 +96,7 @@ class SlackDoor:
         app.action(SHARE)(self._share)
         app.action(re.compile(f"^({EXPECTED}|{LOOK}|{OPEN})_"))(self._judged)
         app.action(CHOOSE_TEAM)(self._choose_team)
-        app.action(ACKNOWLEDGE)(self._take)
-        app.action(SILENCE)(self._ask_silence)
-        app.view(SILENCE_FORM)(self._silence)
-        app.action(END_SILENCE)(self._end_silence)
+        clicks.register(app, self._ours)
         app.event("app_home_opened")(self._opened)
         app.action(re.compile(f"^{OPEN_LINK}"))(self._acknowledge)
         for kind in ("app_mention", "message"):
@@ -142,7 +134,7 @@ class SlackDoor:
         if not self._desk.slow(text):
             reply = await self._desk.answer(text, time.time(), asker)
             self._count(reply.what, asker)
-            await ack(**_ephemeral(reply.message))
+            await ack(**ephemeral(reply.message))
             return
         await ack()
         await self._later(str(command.get("response_url", "")), text, asker, respond)
@@ -153,7 +145,7 @@ class SlackDoor:
         value = str(action.get("value", ""))
         if str(action.get("action_id", "")).startswith(SHOW_SERVICE):
             value = written(BY_WORD[SERVICE], [value])
-        asker = _asker(body)
+        asker = asker_of(body)
         if "response_url" not in body and isinstance(body.get("view"), dict) and asker.id:
             await self._directly(value, asker)
             await self._home.opened(asker.id, time.time())  # which may show what was clicked for
@@ -165,21 +157,21 @@ class SlackDoor:
         await ack()
         if not self._ours(str(body.get("response_url", ""))):
             return
-        asker = _asker(body)
+        asker = asker_of(body)
         reply = await self._answered(str(action.get("value", "")), asker, deeper=False, share=False)
         if not reply.question:
-            await respond(**_ephemeral(reply.message), replace_original=False)
+            await respond(**ephemeral(reply.message), replace_original=False)
             return
         shared = f"{escape(truncate(asker.name or 'somebody', 80))} shared {code('/topology ' + reply.question)}"
-        content = _content(dressed(await self._attach(reply.message), [shared]))
-        await respond(**content, response_type="in_channel", replace_original=False, delete_original=True)
+        shown = content(dressed(await self._attach(reply.message), [shared]))
+        await respond(**shown, response_type="in_channel", replace_original=False, delete_original=True)
 
     async def _judged(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
         """A click on a digest's line: remembered, shown in the digest, and said to whoever clicked."""
         await ack()
         if not self._ours(str(body.get("response_url", ""))):
             return
-        asker, container = _asker(body), body.get("container")
+        asker, container = asker_of(body), body.get("container")
         ts = str(container.get("message_ts", "")) if isinstance(container, dict) else ""
         try:
             said = await self._desk.digests.clicked(
@@ -188,7 +180,7 @@ class SlackDoor:
         except BadRequest as error:
             said = refused(str(error))
         self._count("digest answer", asker)
-        await respond(**_ephemeral(said), replace_original=False)
+        await respond(**ephemeral(said), replace_original=False)
 
     async def _event(self, body: dict[str, Any]) -> None:
         """Somebody mentions the bot or writes to it. Bolt has acknowledged already."""
@@ -203,52 +195,14 @@ class SlackDoor:
         """Somebody says on his tab which team is his."""
         await ack()
         option = action.get("selected_option")
-        if isinstance(option, dict) and (asker := _asker(body)).id:
+        if isinstance(option, dict) and (asker := asker_of(body)).id:
             await self._home.chosen(asker.id, str(option.get("value", "")), time.time())
-
-    async def _take(self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond) -> None:
-        """[Acknowledge]."""
-        await ack()
-        if self._ours(str(body.get("response_url", ""))):
-            answer = await self._orders.acknowledge(str(action.get("value", "")), _asker(body).id)
-            await respond(**_ephemeral(answer), replace_original=False)
-
-    async def _ask_silence(
-        self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond
-    ) -> None:
-        """[Silence …]: a form; an answer below the message only where no form can be shown."""
-        await ack()
-        container = body.get("container")
-        shown = container if isinstance(container, dict) else {}
-        place = str(shown.get("channel_id", "")), str(shown.get("message_ts", ""))
-        trigger = str(body.get("trigger_id", ""))
-        answer = await self._orders.ask(trigger, str(action.get("value", "")), place, _asker(body).id)
-        if answer is not None and self._ours(str(body.get("response_url", ""))):
-            await respond(**_ephemeral(answer), replace_original=False)
-
-    async def _silence(self, ack: AsyncAck, view: dict[str, Any], body: dict[str, Any]) -> None:
-        """The form came back: it says what became of it, as its acknowledgement where that is known in time."""
-        silencing = asyncio.create_task(self._orders.silence(view, _asker(body).id))
-        done, _ = await asyncio.wait({silencing}, timeout=_ACKNOWLEDGED_WITHIN)
-        await ack(response_action="update", view=silencing.result() if done else waiting("Silencing"))
-        if not done:
-            await self._orders.show(str(view.get("id") or ""), await silencing)
-
-    async def _end_silence(
-        self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond
-    ) -> None:
-        """[End the silence]: everybody sees that it is, in place of the button; a refusal only whoever clicked."""
-        await ack()
-        if self._ours(str(body.get("response_url", ""))):
-            answer, ended = await self._orders.end(str(action.get("value", "")), _asker(body).id)
-            content = _content(answer) if ended else _ephemeral(answer)
-            await respond(**content, replace_original=ended)
 
     async def _later(self, response_url: str, text: str, asker: Asker, respond: AsyncRespond) -> None:
         if self._ours(response_url):
             reply = await self._answered(text, asker)
             message = await self._attach(reply.message)
-            await respond(**_ephemeral(message), replace_original=False)
+            await respond(**ephemeral(message), replace_original=False)
 
     async def _directly(self, text: str, asker: Asker) -> None:
         """A click on the App Home tab has no message to answer below: the answer goes to the direct conversation."""
@@ -269,7 +223,7 @@ class SlackDoor:
         self._answering += 1
         try:
             if asker.id and self._desk.timed(text):
-                asker = replace(asker, zone=(await self._orders.people.of(asker.id)).zone)
+                asker = replace(asker, zone=(await self._people.of(asker.id)).zone)
             reply = await self._desk.answer(text, time.time(), asker, deeper=deeper, share=share)
         finally:
             self._answering -= 1
@@ -297,20 +251,4 @@ class SlackDoor:
         log.error("a question in Slack failed", kind=type(error).__name__, exc_info=error)
         self._count("failed", NOBODY)
         if "response_url" in body and self._ours(str(body["response_url"])):
-            await respond(**_ephemeral(refused(_BROKEN)), replace_original=False)
-
-
-def _asker(body: dict[str, Any]) -> Asker:
-    """Who clicked."""
-    user, channel = (one if isinstance(one, dict) else {} for one in (body.get("user"), body.get("channel")))
-    name = str(user.get("name") or user.get("username") or "")
-    where = str(channel.get("id") or "")
-    return Asker(str(user.get("id") or ""), name, channel=where, channel_name=str(channel.get("name") or ""))
-
-
-def _content(message: Message) -> dict[str, Any]:
-    return {"text": message.text, "blocks": [dict(block) for block in message.blocks]}
-
-
-def _ephemeral(message: Message) -> dict[str, Any]:
-    return {**_content(message), "response_type": "ephemeral"}
+            await respond(**ephemeral(refused(_BROKEN)), replace_original=False)

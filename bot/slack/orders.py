@@ -78,7 +78,7 @@ class Orders:
             return views.said("Nothing of this fires in PagerDuty any more.")
         lines = await asyncio.gather(*(self._acknowledge(one, person) for one in firing[:MAX_INCIDENTS]))
         for line in lines:
-            await self._note(incident, "acknowledge", person, line)
+            await self.note(incident, "acknowledge", person, line)
         return views.said("\n".join(lines))
 
     async def _acknowledge(self, alert: Alert, person: Person) -> str:
@@ -141,14 +141,14 @@ class Orders:
             made = await self.silencer.silence(matchers, now, end, str(person), comment)
         except AmbiguousDeliveryError as error:
             doubt = f"Whether the silence was made is not known ({views.why(str(error))}): look in Alertmanager."
-            await self._note(incident, "silence", person, doubt)
+            await self.note(incident, "silence", person, doubt)
             return views.told(doubt)
         except DeliveryError as error:
             failed = f"Nothing was silenced: Alertmanager does not take it ({views.why(str(error))})."
-            await self._note(incident, "silence", person, failed)
+            await self.note(incident, "silence", person, failed)
             return views.told(failed)
         words = ", ".join(f"{one.name}={one.value}" for one in matchers)
-        await self._note(incident, "silence", person, f"{made} for {seconds:.0f} s: {words}")
+        await self.note(incident, "silence", person, f"{made} for {seconds:.0f} s: {words}")
         message = views.silenced(matchers, end, str(person), comment, f"{incident} {made}")
         return views.told(await self._tell(made, channel, ts, message))
 
@@ -171,9 +171,9 @@ class Orders:
             await self.silencer.expire(silence_id)
         except DeliveryError as error:
             failed = f"The silence was not ended: {views.why(str(error))}."
-            await self._note(int(incident), "end silence", person, f"{silence_id}: {failed}")
+            await self.note(int(incident), "end silence", person, f"{silence_id}: {failed}")
             return views.said(failed), False
-        await self._note(int(incident), "end silence", person, silence_id)
+        await self.note(int(incident), "end silence", person, silence_id)
         return views.ended(str(person), time.time()), True
 
     async def _firing(self, source: str, incident: int | None) -> list[Alert]:
@@ -195,7 +195,8 @@ class Orders:
         log.warning("order refused", what=what, user=person.id, why=person.barred or "not set")
         return views.said(person.barred or _UNSET[what])
 
-    async def _note(self, incident: int, what: str, person: Person, outcome: str) -> None:
+    async def note(self, incident: int, what: str, person: Person, outcome: str) -> None:
+        """Write into an incident's log who ordered what, and what came of it."""
         metrics.COMMANDS.labels(what).inc()
         log.info("order from Slack", what=what, user=person.id, incident=incident, outcome=outcome)
         done = Outcome(None, time.time(), "", incident_id=incident)

@@ -29,8 +29,11 @@ RUN, SHARE = "topology_run", "topology_share"
 ACKNOWLEDGE, SILENCE, END_SILENCE = "topology_acknowledge", "topology_silence", "topology_end_silence"
 """Buttons that order something: their value is an alert's fingerprint, or an incident's number and a silence's id."""
 
-SILENCE_FORM = "topology_silence_form"
-"""The modal in which a silence is made."""
+SHARE_INCIDENT = "topology_share_incident"
+"""The button that shares the message it stands on; it needs no value."""
+
+SILENCE_FORM, SHARE_FORM = "topology_silence_form", "topology_share_form"
+"""The modals in which a silence is made, and an incident shared."""
 
 MAX_VALUE = 2_000  # Slack's limit of a button's value
 OPEN_LINK = "open_link"
@@ -82,7 +85,7 @@ def link_button(label: str, url: str, number: int) -> Block:
 
 def incident(facts: IncidentFacts, offered: Collection[str] = ()) -> Message:
     """The root message: what is failing, how badly, who is hit and who will be, who owns it, how complete the map is. `offered`
-    are the orders that can be carried out (`ACKNOWLEDGE`, `SILENCE`)."""
+    are the orders that can be carried out (`ACKNOWLEDGE`, `SILENCE`, `SHARE_INCIDENT`)."""
     lines = [_headline(facts), _scope(facts)]
     if facts.state == "resolved":
         return _message(lines[0], [section(f"{lines[0]}\n{lines[1]}")], [lines[1]])
@@ -94,6 +97,8 @@ def incident(facts: IncidentFacts, offered: Collection[str] = ()) -> Message:
         *(section("\n".join(body)) for _ in (1,) if body),
     ]
     buttons = [*_orders(facts, ACKNOWLEDGE, offered), *_buttons(facts), *_orders(facts, SILENCE, offered)]
+    if SHARE_INCIDENT in offered:
+        buttons.append(button("Share …", SHARE_INCIDENT, "share"))
     if buttons:
         blocks.append({"type": "actions", "elements": buttons})
     footer = _footer(facts)

@@ -111,6 +111,11 @@ class OutboxStore:
         """The message with this key, whatever its state."""
         return next(iter(await self._rows(_selected.where(_outbox.c.key == key, self._mine))), None)
 
+    async def shown(self, channel_id: str, ts: str) -> OutboxRow | None:
+        """The message that stands at a place."""
+        here = (_outbox.c.channel_id == channel_id) & (_outbox.c.ts == ts)
+        return next(iter(await self._rows(_selected.where(here, self._mine))), None)
+
     async def write(self, post: Queued, incident: int, now: float) -> None:
         """Say what a message of an incident should read, outside the alert path: what it tells is no fact that is stored."""
         parent = post.parent.format(incident=incident) or None

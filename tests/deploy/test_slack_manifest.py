@@ -15,6 +15,7 @@ TEXT = texts()["deploy/slack-manifest.yaml"]
 METHODS: dict[str, set[str]] = {
     "apps_connections_open": set(),  # of the app-level token: connections:write
     "auth_test": set(),
+    "chat_getPermalink": set(),
     "chat_postMessage": {"chat:write", "chat:write.public"},
     "chat_update": {"chat:write"},
     "conversations_history": {"channels:history", "groups:history"},

@@ -190,6 +190,10 @@ def _plain_text_input(element: Json, at: str) -> Objections:
 def _picker(element: Json, at: str) -> Objections:
     if "placeholder" in element:
         yield from _text(element["placeholder"], f"{at}/placeholder", 150, plain=True)
+    wanted = element.get("filter")
+    for name in wanted.get("include", ()) if isinstance(wanted, Mapping) else ():
+        if name not in ("im", "mpim", "private", "public"):
+            yield f"{at}/filter/include: {name!r}"
 
 
 _ELEMENTS: dict[str, Callable[[Json, str], Objections]] = {

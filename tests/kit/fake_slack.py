@@ -198,7 +198,9 @@ class FakeSlack:
     ) -> Answer:
         """The person fills a modal in and hands it in; what the bot answers is done to the modal."""
         modals = self.workspace.modals
-        body = slack_requests.submission_body(modals.handed_in(view_id, values), user, self._trigger())
+        view = modals.handed_in(view_id, values)
+        urls = [one | {"response_url": self.response_url()} for one in modals.answerable(view)]
+        body = slack_requests.submission_body(view, user, self._trigger(), urls)
         answer = await self._send(bot_url, body, slack_requests.FORM, sign)
         if answer.status == 200:
             modals.answered(view_id, answer.json() if answer.text else {})

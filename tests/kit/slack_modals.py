@@ -78,6 +78,15 @@ class Modals:
         state = {name: {element["action_id"]: _filled(element, values.get(name))} for name, element in inputs.items()}
         return view | {"id": view_id, "state": {"values": state}}
 
+    @staticmethod
+    def answerable(view: View) -> Iterator[dict[str, str]]:
+        """The fields of a handed-in view whose conversation Slack lets the app answer in."""
+        for block in view["blocks"]:
+            element = block.get("element", {})
+            if element.get("response_url_enabled"):
+                chosen = view["state"]["values"][block["block_id"]][element["action_id"]]["selected_conversation"]
+                yield {"block_id": block["block_id"], "action_id": element["action_id"], "channel_id": chosen}
+
     def answered(self, view_id: str, answer: Mapping[str, Any]) -> None:
         """What the app said to a submission: nothing closes it."""
         action = answer.get("response_action")
@@ -131,5 +140,8 @@ def _filled(element: Mapping[str, Any], value: Any) -> dict[str, Any]:
         assert chosen is not None, "nothing was chosen"
         assert value is None or chosen["value"] == value, "there is no such option"
         return {"type": "static_select", "selected_option": chosen}
+    if element["type"] == "conversations_select":
+        assert value, "nothing was chosen"
+        return {"type": "conversations_select", "selected_conversation": value}
     assert len(value or "") <= element.get("max_length", 3_000), "Slack takes no more than that"
     return {"type": element["type"], "value": value}

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -90,12 +90,15 @@ def home_click_body(payload: Mapping[str, Any], user: str, trigger_id: str) -> b
     return urlencode({"payload": json.dumps(whole)}).encode()
 
 
-def submission_body(view: Mapping[str, Any], user: str, trigger_id: str) -> bytes:
-    """A modal that is handed in, as the form Slack posts: it knows no channel and has no response_url."""
+def submission_body(
+    view: Mapping[str, Any], user: str, trigger_id: str, response_urls: Sequence[Mapping[str, str]]
+) -> bytes:
+    """A modal that is handed in, as the form Slack posts: it knows no channel, and has a response_url only for each conversation
+    chosen in a field with `response_url_enabled`."""
     whole = {
         "type": "view_submission", "user": {"id": user, "username": "someone", "team_id": TEAM}, "api_app_id": APP,
         "token": "deprecated", "trigger_id": trigger_id, "team": {"id": TEAM, "domain": "acme"}, "view": view,
-        "response_urls": [], "is_enterprise_install": False,
+        "response_urls": list(response_urls), "is_enterprise_install": False,
     }  # fmt: skip
     return urlencode({"payload": json.dumps(whole)}).encode()
 

@@ -77,6 +77,7 @@ class Workspace:
         self._methods: dict[str, Callable[[Args], Answer]] = {
             "api.test": self._api_test,
             "auth.test": self._auth_test,
+            "chat.getPermalink": self._permalink,
             "chat.postMessage": self._post,
             "chat.postEphemeral": self._post_ephemeral,
             "chat.update": self._update,
@@ -169,6 +170,13 @@ class Workspace:
         self._accepted("update", channel, post)
         self.mentions += block_kit.mentions([text, *blocks])
         return {"channel": channel.id, "ts": post.ts, "text": post.text, "message": post.shown(with_metadata=True)}
+
+    def _permalink(self, args: Args) -> Answer:
+        channel = self._visible_channel(args.get("channel"))
+        if channel.find(args.get("message_ts")) is None:
+            raise ApiError("message_not_found")
+        number = str(args["message_ts"]).replace(".", "")
+        return {"channel": channel.id, "permalink": f"https://acme.slack.com/archives/{channel.id}/p{number}"}
 
     def _content(self, args: Args) -> tuple[str, list[Any]]:
         text, blocks = _content(args)

@@ -29,7 +29,7 @@ from bot.incidents.steps import AlertPath
 from bot.model import OutboxRow
 from bot.slack import views
 from bot.slack.thread_views import IncidentWords
-from bot.slack.views import ACKNOWLEDGE, SILENCE
+from bot.slack.views import ACKNOWLEDGE, SHARE_INCIDENT, SILENCE
 from bot.storage.alert_store import AlertStore
 from bot.storage.database import Database
 from bot.storage.incident_reader import IncidentReader
@@ -64,7 +64,7 @@ class Stage:
 
     def __post_init__(self) -> None:
         parsers = {door.SOURCE: door.parse for door in (alertmanager_door, pagerduty_door)}
-        words = IncidentWords(frozenset((ACKNOWLEDGE, SILENCE)))
+        words = IncidentWords(frozenset((ACKNOWLEDGE, SILENCE, SHARE_INCIDENT)))
         self.path = AlertPath(self.store, self.map.view, parsers, words, "#incidents", hurried=lambda: self.hurried)
         self.again = Rethinking(self.store, self.reader, self.path, 30.0, lambda: None)
         self.worker = AlertWorker(
