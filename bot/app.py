@@ -63,12 +63,11 @@ from bot.slack.desk import Desk
 from bot.slack.digest_talk import Defaults, DigestTalk
 from bot.slack.files import Files
 from bot.slack.home import Home
-from bot.slack.order_clicks import OrderClicks
 from bot.slack.pace import Pace
 from bot.slack.send import OutboxWorker, Policy
-from bot.slack.sharing import Sharing
 from bot.slack.socket import SocketMode
 from bot.slack.thread_views import IncidentWords
+from bot.slack.unfurls import Unfurls
 from bot.storage.alert_store import AlertStore
 from bot.storage.alias_store import AliasStore
 from bot.storage.change_store import ChangeStore
@@ -280,10 +279,11 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             defaults = Defaults(minute_of(settings.digest_time), settings.digest_quiet)
             talk = DigestTalk(view, kept, digests, sender.wake, defaults)
             home = Home(view, asked, partial(publish_home, client), (talk.home,))
-            orders = hands.orders(client, incidents, alerts, sink)
-            desk = Desk(view, asked, book, talk, orders, courtesy_book)
-            clicks = OrderClicks(orders, Sharing(client, outbox, orders))
+            clicks = hands.clicks(client, incidents, alerts, outbox, sink)
+            desk = Desk(view, asked, book, talk, clicks.orders, courtesy_book)
             slack = SlackDoor(client, revealed(settings.slack_signing_secret), desk, sink, home, clicks, files.attach)
+            unfurls = Unfurls(settings.public_url, desk, asked, outbox, SlackSink(client, attach=files.attach))
+            slack.hears("link_shared", unfurls.heard)
         application.add_routes(slack.routes() if slack is not None else closed_door())
 
         upkeep = Upkeep(retention(settings), ingest, view, alerts, changes)

@@ -90,6 +90,12 @@ SLACK_FILES = Counter(
     ["outcome"],
     registry=REGISTRY,
 )
+UNFURLS = Counter(
+    "topology_bot_slack_unfurls",
+    "Links pasted in Slack: shown, not shown (no page of ours), unknown (nobody knows what they name), failed, busy, sent again",
+    ["outcome"],
+    registry=REGISTRY,
+)
 SOCKET_ENVELOPES = Counter(
     "topology_bot_slack_envelopes",
     "What came over Slack's socket, by kind or why it was not worked",

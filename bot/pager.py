@@ -33,10 +33,12 @@ from bot.pagerduty.service_graph import ServiceGraph
 from bot.pagerduty.setting_types import PagerSettings
 from bot.sinks import Sink
 from bot.slack.modals import Modals
+from bot.slack.order_clicks import OrderClicks
 from bot.slack.orders import Orders
 from bot.slack.pace import Pace
 from bot.slack.people import People
 from bot.slack.send import OutboxWorker, Policy
+from bot.slack.sharing import Sharing
 from bot.slack.views import ACKNOWLEDGE, SILENCE
 from bot.storage.alert_store import AlertStore
 from bot.storage.database import Database
@@ -152,9 +154,12 @@ class Pager:
         wired = ((ACKNOWLEDGE, self.acknowledger), (SILENCE, self.silencer))
         return frozenset(order for order, hand in wired if hand is not None)
 
-    def orders(self, client: AsyncWebClient, reader: IncidentReader, alerts: AlertStore, sink: Sink) -> Orders:
+    def clicks(
+        self, client: AsyncWebClient, reader: IncidentReader, alerts: AlertStore, outbox: OutboxStore, sink: Sink
+    ) -> OrderClicks:
         """Who carries out what is clicked."""
-        return Orders(reader, alerts, People(client), sink, Modals(client), self.acknowledger, self.silencer)
+        orders = Orders(reader, alerts, People(client), sink, Modals(client), self.acknowledger, self.silencer)
+        return OrderClicks(orders, Sharing(client, outbox, orders))
 
     @property
     def states(self) -> Mapping[str, Callable[[], Mapping[str, Any]]]:

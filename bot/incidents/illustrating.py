@@ -20,7 +20,7 @@ from bot.picture.choose import choose
 from bot.picture.focus import Focus
 from bot.storage.alert_records import Queued, StoredAlert, StoredIncident
 from bot.storage.incident_reader import IncidentReader
-from bot.storage.outbox_store import ROOT_KEY, OutboxStore
+from bot.storage.outbox_store import PICTURE_KEY, ROOT_KEY, OutboxStore
 
 AGAIN_SECONDS = 60.0
 """How often one incident is looked at for a picture that has become another."""
@@ -99,7 +99,7 @@ class Illustrating:
             return None
         self._drawn[incident.id] = about
         message = self._words.picture(choose(self._path.view, services[0], now, None, suspects))
-        return Queued("incident:{incident}:picture", _channel(incident.facts), message, ROOT_KEY)
+        return Queued(PICTURE_KEY, _channel(incident.facts), message, ROOT_KEY)
 
     async def _list(self, incident: StoredIncident, now: float) -> Queued | None:
         total = sum(int(one.get("total", 0)) for one in incident.facts.get("sources", ()))

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
@@ -77,7 +77,7 @@ class SlackDoor:
         self._home = home
         self._sink = sink
         self._talk = Talk(lambda text, asker: self._answered(text, asker, share=False), sink)
-        self._people = clicks.people
+        self._people = clicks.orders.people
         self._attach = attach
         self._answering = 0
         self._signed = bool(signing_secret)
@@ -103,6 +103,14 @@ class SlackDoor:
             app.event(kind)(self._event)
         app.error(self._failed)
         self._app = app
+
+    def hears(self, kind: str, handler: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        """Have a kind of event handed on, in its envelope, after Slack has its answer."""
+
+        async def event(body: dict[str, Any]) -> None:
+            await handler(body)
+
+        self._app.event(kind)(event)
 
     def routes(self) -> list[web.RouteDef]:
         """This room's part of the route table: a closed door where no signing secret is set."""

@@ -39,6 +39,7 @@ _HISTORY_PAGES, _LIST_PAGES = 5, 10
 _LIMITED = frozenset(("ratelimited", "rate_limited", "message_limit_exceeded"))
 _NOT_TAKEN = frozenset(("request_timeout", "team_added_to_org"))
 _DOUBTFUL = frozenset(("", "fatal_error", "internal_error", "service_unavailable"))
+_UNREADY = ("invalid_blocks", "cannot_parse_attachment")  # what Slack says to a picture it has not worked yet
 _UNREADY_SECONDS = (1.0, 2.0, 0.0)
 """Slack refuses a message with a picture that it has not looked through yet: it is sent again after these, at last without."""
 BELOW_SLACK = (aiohttp.ClientError, OSError, TimeoutError)
@@ -134,6 +135,21 @@ class SlackSink:
             await self._shown(send, hushed(message))
         except AmbiguousDeliveryError as error:
             raise RetryableDeliveryError(error.code) from None
+
+    async def unfurl(self, place: Mapping[str, str], url: str, message: Message) -> None:
+        """Show below a message what a link in it leads to (docs.slack.dev/reference/methods/chat.unfurl). `place`: `channel` and
+        `ts`, or `unfurl_id` and `source`; `url` as the event has it. Raises DeliveryError."""
+
+        def send(fitted: Message) -> Awaitable[AsyncSlackResponse]:
+            return self._web.chat_unfurl(
+                channel=place.get("channel"),
+                ts=place.get("ts"),
+                unfurl_id=place.get("unfurl_id"),
+                source=place.get("source"),
+                unfurls={url: {"blocks": _blocks(fitted)}},
+            )
+
+        await self._shown(send, hushed(message))
 
     async def find(self, *, key: str, channel: str, thread_ts: str | None, since: float) -> Posted | None:
         """See `Sink.find`. Needs the scopes to read the channel's history, and `metadata.message:read`."""
@@ -236,7 +252,7 @@ class SlackSink:
             try:
                 return await self._call(send(fit(message)))
             except PermanentDeliveryError as error:
-                if error.code != "invalid_blocks":
+                if error.code not in _UNREADY:
                     raise
                 await asyncio.sleep(wait)
         return await self._call(send(fit(plainer or message)))

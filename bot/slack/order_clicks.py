@@ -25,9 +25,8 @@ class OrderClicks:
     """One per program; keeps nothing."""
 
     def __init__(self, orders: Orders, sharing: Sharing) -> None:
-        self._orders = orders
+        self.orders = orders
         self._sharing = sharing
-        self.people = orders.people
         self._ours: Callable[[str], bool] = lambda _url: False
 
     def register(self, app: AsyncApp, ours: Callable[[str], bool]) -> None:
@@ -44,7 +43,7 @@ class OrderClicks:
         """[Acknowledge]."""
         await ack()
         if self._ours(str(body.get("response_url", ""))):
-            answer = await self._orders.acknowledge(str(action.get("value", "")), asker_of(body).id)
+            answer = await self.orders.acknowledge(str(action.get("value", "")), asker_of(body).id)
             await respond(**ephemeral(answer), replace_original=False)
 
     async def _ask_silence(
@@ -53,13 +52,13 @@ class OrderClicks:
         """[Silence …]: a form; an answer below the message only where no form can be shown."""
         await ack()
         trigger = str(body.get("trigger_id", ""))
-        answer = await self._orders.ask(trigger, str(action.get("value", "")), _place(body), asker_of(body).id)
+        answer = await self.orders.ask(trigger, str(action.get("value", "")), _place(body), asker_of(body).id)
         if answer is not None and self._ours(str(body.get("response_url", ""))):
             await respond(**ephemeral(answer), replace_original=False)
 
     async def _silence(self, ack: AsyncAck, view: dict[str, Any], body: dict[str, Any]) -> None:
         """The form came back: it says what became of it."""
-        await self._worked(ack, view, self._orders.silence(view, asker_of(body).id), "Silencing")
+        await self._worked(ack, view, self.orders.silence(view, asker_of(body).id), "Silencing")
 
     async def _end_silence(
         self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond
@@ -67,7 +66,7 @@ class OrderClicks:
         """[End the silence]: everybody sees that it is, in place of the button; a refusal only whoever clicked."""
         await ack()
         if self._ours(str(body.get("response_url", ""))):
-            answer, ended = await self._orders.end(str(action.get("value", "")), asker_of(body).id)
+            answer, ended = await self.orders.end(str(action.get("value", "")), asker_of(body).id)
             await respond(**(content(answer) if ended else ephemeral(answer)), replace_original=ended)
 
     async def _ask_where(self, ack: AsyncAck, body: dict[str, Any], respond: AsyncRespond) -> None:
@@ -93,7 +92,7 @@ class OrderClicks:
         done, _ = await asyncio.wait({task}, timeout=_ACKNOWLEDGED_WITHIN)
         await ack(response_action="update", view=task.result() if done else waiting(meanwhile))
         if not done:
-            await self._orders.show(str(view.get("id") or ""), await task)
+            await self.orders.show(str(view.get("id") or ""), await task)
 
 
 def _place(body: dict[str, Any]) -> tuple[str, str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 from pydantic import BaseModel, Field, field_validator
 
 from bot.setting_types import Secret
@@ -24,6 +26,21 @@ class SlackSettings(BaseModel):
     slack_burst: int = Field(
         120, ge=1, description="messages a channel may get at once before the pace falls to one a second"
     )
+
+    public_url: str = Field(
+        "",
+        description="under which people open the pages, such as `https://topology.example.org`: links to them are shown in Slack",
+    )
+
+    @field_validator("public_url")
+    @classmethod
+    def _pages(cls, value: str) -> str:
+        address = urlsplit(value)
+        if value and (address.scheme not in ("http", "https") or not address.hostname or "@" in address.netloc):
+            raise ValueError("want an http(s) URL without a user in it")
+        if address.query or address.fragment:
+            raise ValueError("want the address alone, without ? and #")
+        return value.rstrip("/")
 
     @field_validator("slack_api_url")
     @classmethod

@@ -51,17 +51,24 @@ def said(text: str) -> View:
     return _modal([section(text)])
 
 
-def shared(standing: Message, who: str, words: str, link: str, now: float) -> Message:
+def shared(message: Message, who: str, words: str, link: str, now: float) -> Message:
     """What others see: who shares it and why, then the incident's message without its buttons; it mentions nobody."""
     lines = [f"{escape(truncate(who, 80))} shares an incident, as it stood {date(now)}:"]
     if words:
         lines.append("\n".join(f"> {escape(line)}" for line in words.splitlines()))
     top = "\n".join(lines)
-    quiet = hushed(standing)
-    blocks = [section(top), *(block for block in quiet.blocks if block.get("type") in _STANDING)]
+    quiet = standing(message)
+    blocks = [section(top), *quiet.blocks]
     if link:
         blocks.append({"type": "actions", "elements": [link_button("How it stands now ↗", link, 0)]})
     return fit(Message("\n".join([top, quiet.text]), tuple(dict(block) for block in blocks)))
+
+
+def standing(message: Message) -> Message:
+    """A message shown in another place: it has no buttons there and mentions nobody."""
+    quiet = hushed(message)
+    kept = [block for block in quiet.blocks if block.get("type") in _STANDING]
+    return Message(quiet.text, tuple({name: part for name, part in one.items() if name != "accessory"} for one in kept))
 
 
 def _modal(blocks: list[Block]) -> View:

@@ -1,14 +1,13 @@
 """Mentions and direct messages: an event in, an answer posted in its thread out.
 
-Slack sends an event again where it was not sure that it arrived (docs.slack.dev/apis/events-api, "Retries"), so each `event_id`
-is answered once. What bots write, edits and joins are no questions. An answer may be lost: whoever asked is there to ask again.
+Each event is answered once, however often Slack sends it. What bots write, edits and joins are no questions. An answer may be
+lost: whoever asked is there to ask again.
 """
 
 from __future__ import annotations
 
 import re
 import time
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -19,8 +18,8 @@ from bot.errors import DeliveryError
 from bot.sinks import Sink
 from bot.slack.asker import Asker
 from bot.slack.desk import Reply
+from bot.slack.once import Once
 
-_REMEMBERED, _REMEMBERED_SECONDS = 5_000, 3_600.0
 _MENTION = re.compile(r"<@[A-Z0-9]+(?:\|[^>]*)?>")
 _LINK = re.compile(r"<(?:https?://|mailto:|#)?[^<>|]*\|([^<>]*)>|<(?:https?://|mailto:)([^<>|]*)>")
 
@@ -31,18 +30,18 @@ Ask = Callable[[str, Asker], Awaitable[Reply]]
 
 
 class Talk:
-    """Hears events; keeps the ids of those answered in the last hour, 5,000 at most."""
+    """Hears events; keeps nothing but their ids."""
 
     def __init__(self, ask: Ask, sink: Sink) -> None:
         self._ask = ask
         self._sink = sink
-        self._answered: OrderedDict[str, float] = OrderedDict()
+        self._once = Once()
 
     async def heard(self, body: dict[str, Any]) -> None:
         """An `app_mention`, or a `message` in a direct conversation, in the Events API's envelope."""
         event: dict[str, Any] = body["event"] if isinstance(body.get("event"), dict) else {}
         why = _passed_over(event)
-        if not why and not self._first(str(body.get("event_id") or event["ts"]), time.time()):
+        if not why and not self._once.first(str(body.get("event_id") or event["ts"]), time.time()):
             why = "sent again"
         if why:
             metrics.COMMANDS.labels(f"passed over: {why}").inc()
@@ -61,16 +60,6 @@ class Talk:
         except DeliveryError as error:
             metrics.COMMANDS.labels("not delivered").inc()
             log.warning("an answer could not be posted", why=str(error), what=reply.what)
-
-    def _first(self, event_id: str, now: float) -> bool:
-        while self._answered and (
-            len(self._answered) >= _REMEMBERED or next(iter(self._answered.values())) < now - _REMEMBERED_SECONDS
-        ):
-            self._answered.popitem(last=False)
-        if event_id in self._answered:
-            return False
-        self._answered[event_id] = now
-        return True
 
 
 def question(text: str) -> str:

@@ -24,6 +24,9 @@ ROOT_KEY = "incident:{incident}:root"
 EVIDENCE_KEY = "incident:{incident}:evidence"
 """The key of the first post in its thread."""
 
+PICTURE_KEY = "incident:{incident}:picture"
+"""The key of the picture in its thread."""
+
 LEASE_SECONDS = 60.0
 """A row claimed this long ago and not settled belongs to a process that died."""
 

@@ -7,7 +7,7 @@ chose for their App Home is the one thing that is written.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from bot.enrich.answers import Query
@@ -15,12 +15,14 @@ from bot.enrich.view import MapView
 from bot.errors import NotFound
 from bot.history import History
 from bot.names import MAX_ID
+from bot.picture.choose import Wish
 from bot.picture.focus import Focus
 from bot.storage.grade_store import GradeStore
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.team_store import TeamStore
+from bot.web import parameters
 from bot.web.grades import confirm
-from bot.web.pictures import focus_at
+from bot.web.pictures import focus_at, look
 from bot.web.questions import changes, why
 from bot.web.status import Parts, examine
 
@@ -63,6 +65,13 @@ class StoredAnswers:
     async def focus(self, service: str, moment: float | None) -> Focus:
         """See `Stored.focus`."""
         return await focus_at(self._parts.view, self._history, service, moment, Query())
+
+    async def pictured(self, given: Mapping[str, str]) -> Focus:
+        """See `bot.slack.unfurls.Drawn`."""
+        query, moment = parameters.query(given), parameters.moment(given, "at", time.time())
+        wish = Wish(given.get("direction", "both"), parameters.flag(given, "supposed"))
+        view, name = self._parts.view, given.get("service", "")
+        return (await look(view, self._history, name, moment, query, wish)).focus
 
     async def incident(self, wanted: str) -> Json:
         """See `Stored.incident`."""

@@ -17,6 +17,7 @@ METHODS: dict[str, set[str]] = {
     "auth_test": set(),
     "chat_getPermalink": set(),
     "chat_postMessage": {"chat:write", "chat:write.public"},
+    "chat_unfurl": {"links:write"},
     "chat_update": {"chat:write"},
     "conversations_history": {"channels:history", "groups:history"},
     "conversations_list": {"channels:read", "groups:read"},
@@ -34,6 +35,7 @@ METHODS: dict[str, set[str]] = {
 EVENTS: dict[str, tuple[str, set[str]]] = {
     "app_mention": ("app_mention", {"app_mentions:read"}),
     "app_home_opened": ("app_home_opened", set()),
+    "link_shared": ("link_shared", {"links:read"}),
     "message.im": ("message", {"im:history"}),
 }
 """The events that are subscribed to: the type each arrives with, and its scopes (docs.slack.dev/reference/events)."""
@@ -71,6 +73,7 @@ def test_it_subscribes_to_the_events_that_the_bot_handles_and_no_others(manifest
 
     (handled,) = re.findall(r"for kind in \(([^)]*)\):\n +app\.event\(kind\)", code())
     by_name = re.findall(r'app\.event\("(\w+)"\)', code())
+    by_name += re.findall(r'slack\.hears\("(\w+)"', (REPOSITORY / "bot" / "app.py").read_text())
     assert {*re.findall(r'"(\w+)"', handled), *by_name} == {kind for kind, _ in EVENTS.values()}
 
 

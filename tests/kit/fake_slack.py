@@ -215,6 +215,21 @@ class FakeSlack:
         again = {"X-Slack-Retry-Num": str(retry), "X-Slack-Retry-Reason": "http_timeout"} if retry else {}
         return await self._send(bot_url, body, slack_requests.JSON, sign, again)
 
+    async def paste(
+        self, bot_url: str, *urls: str, writing: bool = False, event_id: str = "", retry: int = 0
+    ) -> Answer:
+        """Somebody pastes links, in a message or in one that he is still `writing`."""
+        self._count += 1
+        where, ts = self.workspace.channel("incidents").id, f"17000000{self._count:02d}.000100"
+        place = (f"Uxxx-{self._count}", "composer") if writing else (f"C{self._count}.{ts}", "conversations_history")
+        self.workspace.links[place] = self.workspace.links[where, ts] = set(urls)
+        event = {
+            "type": "link_shared", "user": "U000000001", "channel": "COMPOSER" if writing else where,
+            "message_ts": place[0] if writing else ts, "unfurl_id": place[0], "source": place[1], "is_bot_user_member": True,
+            "links": [{"url": url, "domain": "topology.example"} for url in urls], "event_ts": ts,
+        }  # fmt: skip
+        return await self.event(bot_url, event, event_id=event_id, retry=retry)
+
     async def _send(
         self, bot_url: str, body: bytes, kind: str, sign: Sign, more: Mapping[str, str] | None = None
     ) -> Answer:

@@ -32,6 +32,7 @@ ALL_SCOPES = frozenset(
         "users:read.email",
         "metadata.message:read",
         "files:write",
+        "links:write",
     )
 )
 _SCOPES: dict[str, tuple[str, ...]] = {
@@ -73,6 +74,8 @@ class Workspace:
         self.modals = Modals(clock)
         self.files = Files()
         self.homes: dict[str, list[Any]] = {}
+        self.links: dict[tuple[str, str], set[str]] = {}
+        self.unfurled: dict[str, list[Any]] = {}
         self.mentions: list[str] = []
         self._methods: dict[str, Callable[[Args], Answer]] = {
             "api.test": self._api_test,
@@ -80,6 +83,7 @@ class Workspace:
             "chat.getPermalink": self._permalink,
             "chat.postMessage": self._post,
             "chat.postEphemeral": self._post_ephemeral,
+            "chat.unfurl": self._unfurl,
             "chat.update": self._update,
             "conversations.history": self._history,
             "conversations.info": self._info,
@@ -177,6 +181,30 @@ class Workspace:
             raise ApiError("message_not_found")
         number = str(args["message_ts"]).replace(".", "")
         return {"channel": channel.id, "permalink": f"https://acme.slack.com/archives/{channel.id}/p{number}"}
+
+    def _unfurl(self, args: Args) -> Answer:
+        """docs.slack.dev/reference/methods/chat.unfurl: only what `link_shared` told of, once for each address."""
+        if "links:write" not in self.scopes:
+            raise ApiError("missing_scope", needed="links:write")
+        given = {name for name in ("channel", "ts", "unfurl_id", "source") if args.get(name)}
+        if given == {"channel", "ts"}:
+            place = str(args["channel"]), str(args["ts"])
+        elif given == {"unfurl_id", "source"}:
+            place = str(args["unfurl_id"]), str(args["source"])
+        else:
+            raise ApiError("missing_unfurl_id" if "source" in given else "cannot_unfurl_message")
+        unfurls = _decoded(args.get("unfurls"), "cannot_parse_attachment")
+        if place not in self.links or not isinstance(unfurls, dict):
+            raise ApiError("cannot_unfurl_message")
+        for url, shown in unfurls.items():
+            if url not in self.links[place]:
+                raise ApiError("cannot_unfurl_url")
+            text, blocks = self._content({"text": "-", "blocks": shown.get("blocks")})
+            if not blocks:
+                raise ApiError("cannot_parse_attachment")
+            self.unfurled[url] = blocks
+            self.mentions += block_kit.mentions([text, *blocks])
+        return {}
 
     def _content(self, args: Args) -> tuple[str, list[Any]]:
         text, blocks = _content(args)
