@@ -23,7 +23,9 @@ from bot.assembly import (
     SHUTDOWN_SECONDS,
     alert_doors,
     courtesies,
+    database_of,
     feeds_of,
+    hold,
     listen,
     retention,
     revealed,
@@ -72,7 +74,6 @@ from bot.storage.alert_store import AlertStore
 from bot.storage.alias_store import AliasStore
 from bot.storage.change_store import ChangeStore
 from bot.storage.courtesy_store import CourtesyStore
-from bot.storage.database import Database
 from bot.storage.digest_store import DigestStore
 from bot.storage.grade_store import GradeStore
 from bot.storage.history_store import HistoryStore
@@ -137,9 +138,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
     async with AsyncExitStack() as stack:
         stack.callback(sys.setswitchinterval, sys.getswitchinterval())
         sys.setswitchinterval(_THREAD_SECONDS)
-        database = Database(settings.database_url.get_secret_value())
-        stack.push_async_callback(database.close)
-        log.info("database ready", version=await database.upgrade())
+        database, tenure = await database_of(stack, settings)
 
         sources = catalog_sources(settings)
         aliases = AliasStore(database)
@@ -186,7 +185,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             sink = SlackSink(client, attach=files.attach) if token else sink
 
         pace = Pace(burst=settings.slack_burst)
-        # One process works a database (see the README's limits), so what is under way at the start was left by a dead one.
+        # One process works a database (see `bot.storage.tenure`), so what is under way at the start was left by a dead one.
         sender = OutboxWorker(outbox, sink, pace, Policy(sole_worker=True))
         parsers = {module.SOURCE: module.parse for module in (alertmanager, pagerduty)}
         incidents = IncidentReader(database)
@@ -294,6 +293,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
         stack.callback(sources.close)  # before the loops are waited for: one of them may be waiting for a host
         stack.push_async_callback(hands.drain, SHUTDOWN_SECONDS / 2)
         stack.push_async_callback(sender.drain, SHUTDOWN_SECONDS)
+        loops.every("hold on the database", 5.0, partial(hold, tenure))
         loops.every("collect", 0.25, lambda: ingest.collect(time.time()))
         loops.every("write", 1.0, lambda: ingest.write(time.time()))
         loops.every("releases", 5.0, lambda: changes.follow(ingest.releases, time.time()))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import gc
+import signal
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 
+import structlog
 from aiohttp import web
 from pydantic import SecretStr
 
@@ -23,8 +25,12 @@ from bot.layers.ipc import IpcLayer
 from bot.layers.network import NetworkLayer
 from bot.slack.courtesy_view import courtesy
 from bot.storage.courtesy_store import CourtesyStore
+from bot.storage.database import Database
+from bot.storage.tenure import Tenure
 from bot.upkeep import Retention
 from bot.web.webhooks import AlertDoor
+
+log = structlog.get_logger(__name__)
 
 SHUTDOWN_SECONDS = 10.0
 
@@ -59,6 +65,24 @@ def feeds_of(
         feeds["kubernetes"] = KubernetesFeed(found, settings.kubernetes_environment, intake, network)
         feeds["kubernetes rollouts"] = RolloutFeed(found, settings.kubernetes_environment, changes)
     return feeds
+
+
+async def database_of(stack: AsyncExitStack, settings: Settings) -> tuple[Database, Tenure]:
+    """The database, held for this bot alone, with its tables. Raises ConfigError."""
+    database = Database(settings.database_url.get_secret_value())
+    stack.push_async_callback(database.close)
+    tenure = Tenure(database.url)
+    stack.push_async_callback(tenure.release)
+    await tenure.take()
+    log.info("database ready", version=await database.upgrade())
+    return database, tenure
+
+
+async def hold(tenure: Tenure) -> None:
+    """End the process in order where another bot has taken the database over: two would send every message twice."""
+    if not await tenure.keep():
+        log.critical("another bot works this database now: this one ends")
+        signal.raise_signal(signal.SIGTERM)
 
 
 async def listen(stack: AsyncExitStack, application: web.Application, settings: Settings) -> str:
