@@ -16,7 +16,7 @@ from bot.enrich.facts import stored_cause
 from bot.incidents.open_incidents import MAX_OPEN
 from bot.incidents.steps import AlertPath
 from bot.model import Message
-from bot.picture.choose import choose
+from bot.picture.choose import choose, worth_room
 from bot.picture.focus import Focus
 from bot.storage.alert_records import Queued, StoredAlert, StoredIncident
 from bot.storage.incident_reader import IncidentReader
@@ -93,7 +93,7 @@ class Illustrating:
         if not services:
             return None
         cause = stored_cause(incident.facts)
-        suspects = tuple((service, p) for service, p, _ in cause.ranked[:3]) if cause and cause.service else ()
+        suspects = worth_room((service, p) for service, p, _ in cause.ranked) if cause and cause.service else ()
         about = services[0], suspects[0][0] if suspects else ""
         if self._drawn.get(incident.id) == about:
             return None

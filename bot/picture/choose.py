@@ -7,9 +7,9 @@ beyond `MAX_ARROWS`; all of them are counted in the picture.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import islice, pairwise
 
 from bot.enrich.answers import Query, usable_edges
 from bot.enrich.blast import blast_radius
@@ -36,7 +36,12 @@ def suspects_of(found: Verdict, service: str) -> tuple[tuple[str, float], ...]:
     """The likely causes worth a picture's room, likeliest first; nobody where none is likely enough to be named."""
     if found.named is None:
         return ()
-    return tuple((one.service, one.p) for one in found.candidates[:_SUSPECTS] if one.p >= _SUSPECT_FROM)
+    return worth_room((one.service, one.p) for one in found.candidates)
+
+
+def worth_room(ranked: Iterable[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    """Of causes with their probabilities, likeliest first, those that are drawn as such: nobody is suspected with 0 %."""
+    return tuple((service, p) for service, p in islice(ranked, _SUSPECTS) if p >= _SUSPECT_FROM)
 
 
 def in_trouble(view: MapView, service: str, now: float) -> bool:

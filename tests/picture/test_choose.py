@@ -10,7 +10,7 @@ from bot.catalog.entries import Catalog, CatalogEntry
 from bot.edge_detail import EdgeDetail
 from bot.enrich.answers import Query
 from bot.model import Kind, Layer, Owner
-from bot.picture.choose import choose
+from bot.picture.choose import choose, worth_room
 from bot.picture.focus import MAX_ARROWS, MAX_NODES, Arrow, Focus, Seen, State
 from bot.picture.folding import MAX_HEIGHT
 from bot.picture.words import alt, stub_lines, title
@@ -267,3 +267,9 @@ def test_a_service_that_is_its_own_cause_is_said_to_be() -> None:
     assert states(focus)["payments"] is State.FAILING
     assert states(focus)["fraud"] is State.SUSPECTED
     assert "Likely cause: itself 70%" in alt(focus)
+
+
+def test_of_the_ranked_causes_only_likely_ones_are_drawn_as_such() -> None:
+    assert worth_room([("db", 0.95), ("checkout", 0.003)]) == (("db", 0.95),)
+    assert worth_room([("a", 0.4), ("b", 0.2), ("c", 0.15), ("d", 0.12)]) == (("a", 0.4), ("b", 0.2), ("c", 0.15))
+    assert worth_room([]) == ()
