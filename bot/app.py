@@ -27,6 +27,7 @@ from bot.assembly import (
     feeds_of,
     hold,
     listen,
+    policy,
     retention,
     revealed,
     sparing_the_collector,
@@ -66,7 +67,7 @@ from bot.slack.digest_talk import Defaults, DigestTalk
 from bot.slack.files import Files
 from bot.slack.home import Home
 from bot.slack.pace import Pace
-from bot.slack.send import OutboxWorker, Policy
+from bot.slack.send import OutboxWorker
 from bot.slack.socket import SocketMode
 from bot.slack.thread_views import IncidentWords
 from bot.slack.unfurls import Unfurls
@@ -185,8 +186,7 @@ async def running(settings: Settings, echo: Callable[[str], None] = lambda text:
             sink = SlackSink(client, attach=files.attach) if token else sink
 
         pace = Pace(burst=settings.slack_burst)
-        # One process works a database (see `bot.storage.tenure`), so what is under way at the start was left by a dead one.
-        sender = OutboxWorker(outbox, sink, pace, Policy(sole_worker=True))
+        sender = OutboxWorker(outbox, sink, pace, policy(settings.channel))
         parsers = {module.SOURCE: module.parse for module in (alertmanager, pagerduty)}
         incidents = IncidentReader(database)
         history = History(

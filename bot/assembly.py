@@ -24,6 +24,7 @@ from bot.intake import Intake
 from bot.layers.ipc import IpcLayer
 from bot.layers.network import NetworkLayer
 from bot.slack.courtesy_view import courtesy
+from bot.slack.policy import Policy
 from bot.storage.courtesy_store import CourtesyStore
 from bot.storage.database import Database
 from bot.storage.tenure import Tenure
@@ -83,6 +84,12 @@ async def hold(tenure: Tenure) -> None:
     if not await tenure.keep():
         log.critical("another bot works this database now: this one ends")
         signal.raise_signal(signal.SIGTERM)
+
+
+def policy(channel: str) -> Policy:
+    """How messages are sent: what concerns an incident goes to `channel` where its own channel is dead. One bot works the database
+    (see `bot.storage.tenure`), so what is under way at the start was left by a dead one."""
+    return Policy(sole_worker=True, fallback_channel=channel, urgent=("incident:", "delivery:"))
 
 
 async def listen(stack: AsyncExitStack, application: web.Application, settings: Settings) -> str:

@@ -277,7 +277,7 @@ class OutboxRow:
     """One message as we want it: the latest content, and how far Slack (or PagerDuty) has it.
 
     `revision` counts what was wanted, `sent_revision` what is there (0: never posted). `parent_ts` is the root's `ts`
-    where this is a thread line and the root is out. States: `pending`, `sending`, `sent`, `failed`.
+    where this is a thread line and the root is out, `parent_channel_id` where it stands. States: `pending`, `sending`, `sent`, `failed`.
     """
 
     key: str
@@ -289,6 +289,7 @@ class OutboxRow:
     ts: str | None = None
     parent_key: str | None = None
     parent_ts: str | None = None
+    parent_channel_id: str | None = None
     state: str = "pending"
     attempts: int = 0
     attempted_at: float | None = None

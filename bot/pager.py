@@ -37,7 +37,8 @@ from bot.slack.order_clicks import OrderClicks
 from bot.slack.orders import Orders
 from bot.slack.pace import Pace
 from bot.slack.people import People
-from bot.slack.send import OutboxWorker, Policy
+from bot.slack.policy import Policy
+from bot.slack.send import OutboxWorker
 from bot.slack.sharing import Sharing
 from bot.slack.views import ACKNOWLEDGE, SILENCE
 from bot.storage.alert_store import AlertStore

@@ -19,39 +19,10 @@ from bot.metrics import OUTBOX_FAILED, OUTBOX_LATENCY, OUTBOX_POSSIBLE_DUPLICATE
 from bot.model import Message, OutboxRow
 from bot.sinks import LookupFailed, OutboxStore, Posted, Sink, Verdict
 from bot.slack.mrkdwn import code, escape
-from bot.slack.verdict import verdict
+from bot.slack.policy import Policy
 
 MAX_PROBLEMS = 100
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """How patient the sender is. Seconds, unless said otherwise."""
-
-    concurrency: int = 8
-    """Calls to the sink at a time."""
-    grace: float = 3.0
-    """How long a post whose answer was lost may still be on its way, before it is looked up."""
-    first_wait: float = 1.0
-    longest_wait: float = 60.0
-    slow_retry: float = 300.0
-    """Between attempts that a person's help must come before."""
-    lookups: int = 3
-    """Attempts at a look-up that is refused (not: that fails) before the message is posted again."""
-    doubtful_claims: int = 10
-    """Claims of a row (about a minute each) that may pass in doubt before it is posted again."""
-    lease: float = 60.0
-    """How long the outbox leaves a claimed row to one worker."""
-    call: float = 25.0
-    """The longest a call to the sink takes, with a picture to draw and upload; a post is not begun where it could outlast the lease."""
-    poll: float = 2.0
-    """Between looks at the outbox where nothing woke the worker."""
-    fallback_channel: str = ""
-    """Takes what another channel will not."""
-    judge: Callable[[str], Verdict] = verdict
-    """Whose fault a refusal with this error word of the sink's is."""
-    sole_worker: bool = False
-    """No other process works this outbox, so what is `sending` at the start was left by a dead one."""
+_ROOT_TRIES = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +108,7 @@ class Courier:
             if found is not None:
                 return await self._found(row, found)
         try:
-            posted = await self._try_to_post(row, row.channel, row.message)
+            posted = await self._try_to_post(row, row.parent_channel_id or row.channel, row.message)
         except AmbiguousDeliveryError as error:
             await asyncio.sleep(self._policy.grace)
             found = await self._look_up(row, claimed_at)
@@ -168,30 +139,72 @@ class Courier:
             if fault in (Verdict.PAYLOAD, Verdict.UNKNOWN) and message.blocks:
                 OUTBOX_FAILED.labels(error.code).inc()
                 return await self._try_to_post(row, channel, Message(message.text, ()))
-            if fault is Verdict.CHANNEL and self._policy.fallback_channel not in ("", channel):
+            fallback = self._fallback(row)
+            if fault is Verdict.CHANNEL and fallback not in ("", channel):
+                await self._after_its_root(row, error)
                 OUTBOX_FAILED.labels(error.code).inc()
-                self._note(channel, f"{error.code}: posting to {self._policy.fallback_channel} instead")
-                return await self._try_to_post(row, self._policy.fallback_channel, _redirected(message, channel, error))
+                self._note(channel, f"{error.code}: posting to {fallback} instead")
+                return await self._try_to_post(row, fallback, _redirected(message, channel, error))
             raise
         self._works(channel)
         return posted
 
     async def _edit(self, row: OutboxRow) -> Outcome:
         channel_id, ts = row.channel_id or row.channel, row.ts or ""
-        if row.revision > row.sent_revision:
-            try:
-                async with self._slots:
-                    await self._sink.update(channel_id=channel_id, ts=ts, message=row.message)
-            except PermanentDeliveryError as error:
-                if self._policy.judge(error.code) not in (Verdict.PAYLOAD, Verdict.UNKNOWN) or not row.message.blocks:
-                    raise
-                OUTBOX_FAILED.labels(error.code).inc()
-                async with self._slots:
-                    await self._sink.update(channel_id=channel_id, ts=ts, message=Message(row.message.text, ()))
-            OUTBOX_SENT.labels("edit").inc()
-            self._works(_place(row))
+        try:
+            async with self._slots:
+                await self._sink.update(channel_id=channel_id, ts=ts, message=row.message)
+        except PermanentDeliveryError as error:
+            fault = self._policy.judge(error.code)
+            if fault is Verdict.CHANNEL and self._fallback(row):
+                return await self._move(row, error)
+            if fault not in (Verdict.PAYLOAD, Verdict.UNKNOWN) or not row.message.blocks:
+                raise
+            OUTBOX_FAILED.labels(error.code).inc()
+            async with self._slots:
+                await self._sink.update(channel_id=channel_id, ts=ts, message=Message(row.message.text, ()))
+        OUTBOX_SENT.labels("edit").inc()
+        self._works(_place(row))
         await self._outbox.sent(row.key, row.revision, channel_id, ts, self._clock())
         return Outcome("edited")
+
+    async def _move(self, row: OutboxRow, error: PermanentDeliveryError) -> Outcome:
+        """A message whose channel died goes on in the fallback channel, and its thread with it. What was said there before stays
+        there. It may have been moved already, and the answer lost, so it is looked for first."""
+        fallback = self._fallback(row)
+        if row.parent_channel_id == row.channel_id:
+            await self._after_its_root(row, error)
+        try:
+            async with self._slots:
+                posted = await self._sink.find(
+                    key=row.key, channel=fallback, thread_ts=row.parent_ts, since=row.created_at
+                )
+        except LookupFailed:
+            OUTBOX_POSSIBLE_DUPLICATES.inc()
+            posted = None
+        if posted is not None and (posted.channel_id, posted.ts) == (row.channel_id, row.ts):
+            raise error  # it stands in the fallback channel, which is the dead one
+        if posted is not None:
+            return await self._found(row, posted)
+        self._note(row.channel, f"{error.code}: posting to {fallback} instead")
+        message = _redirected(row.message, row.channel, error)
+        try:
+            async with self._slots:
+                posted = await self._sink.post(key=row.key, channel=fallback, message=message, thread_ts=row.parent_ts)
+        except AmbiguousDeliveryError as doubt:
+            raise RetryableDeliveryError(doubt.code) from None
+        await self._outbox.sent(row.key, row.revision, posted.channel_id, posted.ts, self._clock())
+        OUTBOX_SENT.labels("moved").inc()
+        return Outcome("moved")
+
+    async def _after_its_root(self, row: OutboxRow, error: PermanentDeliveryError) -> None:
+        """A line of a thread whose root stands in a dead channel: have the root moved, and come again for its new place. Where that
+        does not come about, the line goes alone."""
+        if row.parent_key is None or row.attempts > _ROOT_TRIES:
+            return
+        if not any(one.key == row.parent_key for one in await self._outbox.unsettled()):
+            await self._outbox.retry(row.parent_key, self._clock(), error.code)
+        raise RetryableDeliveryError("root_moves")
 
     # -- looking up ----------------------------------------------------------------------------------------------------
 
@@ -215,7 +228,7 @@ class Courier:
 
     async def _find(self, row: OutboxRow) -> Posted | None:
         """Look where it was sent and, where that is not it, in the fallback channel."""
-        channels = dict.fromkeys((row.channel, self._policy.fallback_channel or row.channel))
+        channels = dict.fromkeys((row.parent_channel_id or row.channel, self._fallback(row) or row.channel))
         missing: list[LookupFailed] = []
         for channel in channels:
             try:
@@ -275,6 +288,11 @@ class Courier:
         # Put off in memory only (`hold`): after a restart, which is how a token is repaired, it should go at once.
         await self._outbox.retry(row.key, now, word)
         return Outcome(word, hold=slow, everywhere=fault is Verdict.AUTH)
+
+    def _fallback(self, row: OutboxRow) -> str:
+        """Where a message may go instead of its channel; "" for nowhere."""
+        other = self._policy.fallback_channel
+        return other if row.key.startswith(self._policy.urgent) and other.lstrip("#") != row.channel.lstrip("#") else ""
 
     def _note(self, where: str, what: str) -> None:
         self.problems.pop(where, None)

@@ -18,8 +18,9 @@ import structlog
 from bot.metrics import OUTBOX_WAITING
 from bot.model import OutboxRow
 from bot.sinks import LookupFailed, OutboxStore, Posted, Sink
-from bot.slack.courier import Courier, Outcome, Policy
+from bot.slack.courier import Courier, Outcome
 from bot.slack.pace import Pace
+from bot.slack.policy import Policy
 
 __all__ = ["LookupFailed", "OutboxStore", "OutboxWorker", "Policy", "Posted", "Sink"]
 
@@ -29,7 +30,7 @@ _BATCH = 100
 _BACKLOG_EVERY = 5.0  # seconds between counts of what waits
 # Seconds by which a hold outlasts the row's own `not_before`: else the row behind it would be due first.
 _MARGIN = 0.02
-_WENT_WELL = frozenset(("posted", "edited", "found"))
+_WENT_WELL = frozenset(("posted", "edited", "found", "moved"))
 
 log = structlog.get_logger(__name__)
 

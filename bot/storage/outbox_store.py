@@ -34,7 +34,9 @@ _BATCH = 500
 
 _outbox: Table = OutboxMessageRow.__table__  # type: ignore[attr-defined]
 _parent = _outbox.alias("parent")
-_selected = select(_outbox, _parent.c.ts.label("parent_ts")).outerjoin(_parent, _outbox.c.parent_key == _parent.c.key)
+_selected = select(_outbox, _parent.c.ts.label("parent_ts"), _parent.c.channel_id.label("parent_channel_id")).outerjoin(
+    _parent, _outbox.c.parent_key == _parent.c.key
+)
 
 
 async def put(
@@ -177,6 +179,7 @@ def _row(row: Any) -> OutboxRow:
     return OutboxRow(
         key=row["key"], channel=row["channel"], message=Message(row["text"], tuple(row["blocks"])),
         revision=row["revision"], sent_revision=row["sent_revision"], channel_id=row["channel_id"], ts=row["ts"],
-        parent_key=row["parent_key"], parent_ts=row["parent_ts"], state=row["state"], attempts=row["attempts"],
+        parent_key=row["parent_key"], parent_ts=row["parent_ts"],
+        parent_channel_id=row["parent_channel_id"], state=row["state"], attempts=row["attempts"],
         attempted_at=row["attempted_at"], created_at=row["created_at"],
     )  # fmt: skip

@@ -46,7 +46,9 @@ class MemoryOutbox:
 
     def _with_parent(self, row: OutboxRow) -> OutboxRow:
         parent = self.rows.get(row.parent_key or "")
-        return replace(row, parent_ts=parent.ts if parent else None)
+        return replace(
+            row, parent_ts=parent.ts if parent else None, parent_channel_id=parent.channel_id if parent else None
+        )
 
     async def claim(self, key: str, now: float) -> bool:
         """See the protocol."""

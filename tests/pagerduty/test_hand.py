@@ -16,7 +16,8 @@ from bot.pagerduty.client import PagerDuty
 from bot.pagerduty.hand import PagerDutyHand
 from bot.pagerduty.notes import NoteSink
 from bot.slack.pace import Pace
-from bot.slack.send import OutboxWorker, Policy
+from bot.slack.policy import Policy
+from bot.slack.send import OutboxWorker
 from tests.kit.fake_pagerduty import REQUESTER, TOKEN, FakePagerDuty, Incident, fake_pagerduty
 from tests.kit.memory_outbox import MemoryOutbox
 from tests.pagerduty.test_notes import CHANNEL, KEY, note, until

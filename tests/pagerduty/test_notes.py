@@ -17,7 +17,8 @@ from bot.pagerduty.note import MARK
 from bot.pagerduty.notes import NoteSink
 from bot.sinks import LookupFailed, Verdict
 from bot.slack.pace import Pace
-from bot.slack.send import OutboxWorker, Policy
+from bot.slack.policy import Policy
+from bot.slack.send import OutboxWorker
 from tests.kit.fake_pagerduty import REQUESTER, TOKEN, FakePagerDuty, Incident, fake_pagerduty
 from tests.kit.memory_outbox import MemoryOutbox
 

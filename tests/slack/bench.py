@@ -16,7 +16,8 @@ from bot.metrics import REGISTRY
 from bot.model import Message
 from bot.slack.client import SlackSink
 from bot.slack.pace import Pace
-from bot.slack.send import OutboxWorker, Policy
+from bot.slack.policy import Policy
+from bot.slack.send import OutboxWorker
 from tests.kit.fake_slack import TOKEN, FakeSlack
 from tests.kit.memory_outbox import MemoryOutbox
 

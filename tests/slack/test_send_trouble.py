@@ -227,10 +227,48 @@ async def test_what_a_dead_channel_will_not_take_goes_to_the_fallback_and_says_w
     [root] = bench.slack.messages("ops")
 
     assert root.text == "payments recovered"
-    assert [reply.text for reply in root.replies] == [
-        "Meant for incidents, which cannot take it (`is_archived`).\ncheckout is now failing"
-    ]
-    assert "Meant for incidents" in str(root.replies[0].blocks[0])
+    assert [reply.text for reply in root.replies] == ["checkout is now failing"]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_a_message_whose_channel_dies_goes_on_in_the_fallback_with_its_thread(bench: Bench, lost: bool) -> None:
+    before = counted("outbox_sent", what="moved") + counted("outbox_sent", what="found")
+    bench.put("root", "payments is failing")
+    async with bench.running(fallback_channel="ops") as worker:
+        await until(bench.all_sent)
+        bench.slack.workspace.channel("incidents").archived = True
+        if lost:
+            bench.slack.fail_next("chat.postMessage", "drop", accepted=True)
+        bench.put("line", "checkout is now failing", parent="root")
+        worker.wake()
+        await until(bench.all_sent)
+        worker.wake()
+        await until(bench.all_sent)
+        bench.put("root", "all recovered")
+        worker.wake()
+        await until(bench.all_sent)
+        assert worker.problems == {"incidents": "is_archived: posting to ops instead"}
+    [root] = bench.slack.messages("ops")
+
+    assert bench.texts() == ["payments is failing"]
+    assert root.text == "all recovered"
+    assert [reply.text.splitlines()[-1] for reply in root.replies] == ["checkout is now failing"]
+    assert counted("outbox_sent", what="moved") + counted("outbox_sent", what="found") == before + 1
+
+
+async def test_a_message_whose_fallback_dies_too_waits_there(bench: Bench) -> None:
+    bench.slack.workspace.channel("incidents").archived = True
+    bench.put("k1", "payments is failing")
+    async with bench.running(fallback_channel="ops") as worker:
+        await until(bench.all_sent)
+        bench.slack.workspace.channel("ops").archived = True
+        bench.put("k1", "payments recovered")
+        worker.wake()
+        await until(lambda: "is_archived" in worker.problems.get(bench.slack.workspace.channel("ops").id, ""))
+        bench.slack.workspace.channel("ops").archived = False
+        await until(bench.all_sent)
+
+    assert bench.texts("ops") == ["payments recovered"]
 
 
 async def test_a_post_to_the_fallback_whose_answer_was_lost_is_found_there(bench: Bench) -> None:
@@ -373,3 +411,14 @@ async def test_a_message_too_long_in_every_way_arrives_shortened(bench: Bench) -
 
     assert len(post.text) == 4_000
     assert "more" in str(post.blocks[-1])
+
+
+async def test_what_is_not_urgent_goes_to_no_other_channel(bench: Bench) -> None:
+    bench.slack.workspace.channel("incidents").archived = True
+    bench.put("digest:1:2026-11-24", "nothing changed")
+    bench.put("incident:1:root", "payments is failing", "nowhere")
+    async with bench.running(fallback_channel="#ops", urgent=("incident:",)) as worker:
+        await until(lambda: bench.texts("ops"))
+        await until(lambda: worker.problems.get("incidents") == "is_archived")
+
+    assert [text.splitlines()[-1] for text in bench.texts("ops")] == ["payments is failing"]
