@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 from pathlib import Path
 
 import pytest
@@ -39,7 +40,7 @@ async def test_a_bot_that_is_killed_holds_nothing_any_more(database: Database) -
         "asyncio.run(run())"
     )
     child = await asyncio.create_subprocess_exec(
-        "python3", "-c", code, database.url.render_as_string(hide_password=False), stdout=asyncio.subprocess.PIPE
+        sys.executable, "-c", code, database.url.render_as_string(hide_password=False), stdout=asyncio.subprocess.PIPE
     )
     assert child.stdout is not None
     assert await child.stdout.readline() == b"held\n"
