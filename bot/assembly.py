@@ -80,10 +80,11 @@ async def database_of(stack: AsyncExitStack, settings: Settings) -> tuple[Databa
 
 
 async def hold(tenure: Tenure) -> None:
-    """End the process in order where another bot has taken the database over: two would send every message twice."""
+    """End the process at once where another bot has taken the database over: in order, it would still write and send, and two would
+    send every message twice."""
     if not await tenure.keep():
         log.critical("another bot works this database now: this one ends")
-        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGKILL)
 
 
 def policy(channel: str) -> Policy:

@@ -18,6 +18,7 @@ from bot.errors import AmbiguousDeliveryError, PermanentDeliveryError, Retryable
 from bot.metrics import OUTBOX_FAILED, OUTBOX_LATENCY, OUTBOX_POSSIBLE_DUPLICATES, OUTBOX_RETRIES, OUTBOX_SENT
 from bot.model import Message, OutboxRow
 from bot.sinks import LookupFailed, OutboxStore, Posted, Sink, Verdict
+from bot.slack.hush import hushed
 from bot.slack.mrkdwn import code, escape
 from bot.slack.policy import Policy
 
@@ -187,10 +188,9 @@ class Courier:
         if posted is not None:
             return await self._found(row, posted)
         self._note(row.channel, f"{error.code}: posting to {fallback} instead")
-        message = _redirected(row.message, row.channel, error)
+        message = hushed(_redirected(row.message, row.channel, error))  # whom it calls, it called at first
         try:
-            async with self._slots:
-                posted = await self._sink.post(key=row.key, channel=fallback, message=message, thread_ts=row.parent_ts)
+            posted = await self._try_to_post(row, fallback, message)
         except AmbiguousDeliveryError as doubt:
             raise RetryableDeliveryError(doubt.code) from None
         await self._outbox.sent(row.key, row.revision, posted.channel_id, posted.ts, self._clock())

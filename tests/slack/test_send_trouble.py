@@ -422,3 +422,18 @@ async def test_what_is_not_urgent_goes_to_no_other_channel(bench: Bench) -> None
         await until(lambda: worker.problems.get("incidents") == "is_archived")
 
     assert [text.splitlines()[-1] for text in bench.texts("ops")] == ["payments is failing"]
+
+
+async def test_a_message_that_moves_calls_nobody_a_second_time(bench: Bench) -> None:
+    bench.put("root", "payments is failing, for <!subteam^S0PAY1234|@pay>")
+    async with bench.running(fallback_channel="ops") as worker:
+        await until(bench.all_sent)
+        called = list(bench.slack.workspace.mentions)
+        bench.slack.workspace.channel("incidents").archived = True
+        bench.put("root", "payments still fails, for <!subteam^S0PAY1234|@pay>")
+        worker.wake()
+        await until(lambda: bench.texts("ops"))
+
+    assert len(called) > 0
+    assert bench.slack.workspace.mentions == called
+    assert "@pay" in bench.texts("ops")[0]

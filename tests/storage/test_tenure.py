@@ -83,7 +83,7 @@ async def test_a_lost_session_is_taken_again_unless_another_bot_was_faster(
     await cut()
     await second.take()
     await hold(first)
-    assert ended == [signal.SIGTERM]
+    assert ended == [signal.SIGKILL]
     await first.release()
     await second.release()
 
