@@ -17,6 +17,7 @@ from typing import Any
 
 from bot.catalog.entries import CatalogEntry
 from bot.enrich.answers import Query, frame, usable_edges
+from bot.enrich.grounds import estimated
 from bot.enrich.view import MapView
 from bot.graph.sighting import SHOWN
 from bot.model import Kind
@@ -92,7 +93,7 @@ def _relations(view: MapView, identifier: str, kind: str, now: float, query: Que
             "ids": [other],
             "layers": [layer.value for layer in sorted(parts)],
             "confidence": round(graph.confidence(*ends, now), 3),
-            "estimated": all(seen.certainty < 1.0 for seen in parts.values()),
+            "estimated": estimated(view, *ends),
             "last_seen": iso(max(seen.last_seen for seen in parts.values())),
         }
         known = found.get(reference.text)

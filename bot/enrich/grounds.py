@@ -60,7 +60,7 @@ class Ways:
     def _step(self, edge: EdgeKey) -> tuple[float, bool]:
         found = self._steps.get(edge)
         if found is None:
-            found = self._view.graph.confidence(*edge, self._now), _estimated(self._view, *edge)
+            found = self._view.graph.confidence(*edge, self._now), estimated(self._view, *edge)
             self._steps[edge] = found
         return found
 
@@ -85,11 +85,12 @@ def change_grounds(view: MapView, change: EdgeChange, now: float) -> Json:
         return {"confidence": None, "estimated": None}
     return {
         "confidence": round(view.graph.confidence(caller, callee, now), 3),
-        "estimated": _estimated(view, caller, callee),
+        "estimated": estimated(view, caller, callee),
     }
 
 
-def _estimated(view: MapView, caller: str, callee: str) -> bool:
+def estimated(view: MapView, caller: str, callee: str) -> bool:
+    """Whether no layer saw a call directly."""
     return all(seen.certainty < 1.0 for seen in view.graph.layers(caller, callee).values())
 
 

@@ -105,12 +105,8 @@ class SlackDoor:
         self._app = app
 
     def hears(self, kind: str, handler: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-        """Have a kind of event handed on, in its envelope, after Slack has its answer."""
-
-        async def event(body: dict[str, Any]) -> None:
-            await handler(body)
-
-        self._app.event(kind)(event)
+        """Have a kind of event handed on as `body`, in its envelope, after Slack has its answer."""
+        self._app.event(kind)(handler)
 
     def routes(self) -> list[web.RouteDef]:
         """This room's part of the route table: a closed door where no signing secret is set."""

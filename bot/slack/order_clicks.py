@@ -11,10 +11,12 @@ from typing import Any
 
 from slack_bolt.async_app import AsyncAck, AsyncApp, AsyncRespond
 
-from bot.slack.order_views import View, waiting
+from bot.slack.modal_views import View, waiting
+from bot.slack.order_views import SILENCE_TITLE
 from bot.slack.orders import Orders
 from bot.slack.replies import asker_of, content, ephemeral
 from bot.slack.sharing import Sharing
+from bot.slack.sharing_view import TITLE
 from bot.slack.views import ACKNOWLEDGE, END_SILENCE, SHARE_FORM, SHARE_INCIDENT, SILENCE, SILENCE_FORM
 
 _ACKNOWLEDGED_WITHIN = 2.0
@@ -58,7 +60,7 @@ class OrderClicks:
 
     async def _silence(self, ack: AsyncAck, view: dict[str, Any], body: dict[str, Any]) -> None:
         """The form came back: it says what became of it."""
-        await self._worked(ack, view, self.orders.silence(view, asker_of(body).id), "Silencing")
+        await self._worked(ack, view, self.orders.silence(view, asker_of(body).id), waiting(SILENCE_TITLE, "Silencing"))
 
     async def _end_silence(
         self, ack: AsyncAck, action: dict[str, Any], body: dict[str, Any], respond: AsyncRespond
@@ -84,13 +86,14 @@ class OrderClicks:
             await ack(response_action="clear")
             return
         where = str(chosen.get("channel_id", ""))
-        await self._worked(ack, view, self._sharing.share(view, asker_of(body).id, where, respond), "Sharing")
+        sharing = self._sharing.share(view, asker_of(body).id, where, respond)
+        await self._worked(ack, view, sharing, waiting(TITLE, "Sharing"))
 
-    async def _worked(self, ack: AsyncAck, view: dict[str, Any], working: Awaitable[View], meanwhile: str) -> None:
+    async def _worked(self, ack: AsyncAck, view: dict[str, Any], working: Awaitable[View], meanwhile: View) -> None:
         """Show what becomes of a form: as its acknowledgement where that is known in time."""
         task = asyncio.ensure_future(working)
         done, _ = await asyncio.wait({task}, timeout=_ACKNOWLEDGED_WITHIN)
-        await ack(response_action="update", view=task.result() if done else waiting(meanwhile))
+        await ack(response_action="update", view=task.result() if done else meanwhile)
         if not done:
             await self.orders.show(str(view.get("id") or ""), await task)
 

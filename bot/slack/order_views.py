@@ -11,6 +11,7 @@ from typing import Any
 
 from bot.actions import Matcher, SilenceScope
 from bot.model import Message
+from bot.slack.modal_views import View, modal, plain
 from bot.slack.mrkdwn import code, date, escape, truncate
 from bot.slack.views import END_SILENCE, SILENCE_FORM, Block, button, context, section
 
@@ -39,7 +40,7 @@ _WORDS = {
     "am_rate_limited": "it asks for a pause; try again in a minute",
 }
 
-View = dict[str, Any]
+SILENCE_TITLE = "Silence"
 
 
 def why(word: str) -> str:
@@ -62,16 +63,6 @@ def acknowledged(number: str, in_whose_name: str, own: bool) -> str:
     return f"PagerDuty {number} is acknowledged, in {name}."
 
 
-def waiting(what: str) -> View:
-    """The modal while Alertmanager is asked something."""
-    return _modal([section(f"{what} …")])
-
-
-def told(text: str) -> View:
-    """The modal with nothing left to do in it; `text` is mrkdwn."""
-    return _modal([section(text)])
-
-
 def form(scope: SilenceScope, kept: str) -> View:
     """The modal in which a silence is made: its matchers, what they cover now, for how long. `kept` comes back with it."""
     covers = f"Of what fires now, that is {covered(scope)}."
@@ -79,13 +70,17 @@ def form(scope: SilenceScope, kept: str) -> View:
     blocks: list[Block] = [
         section(f"Alertmanager will keep quiet about every alert that has all of these labels:\n{_listed(scope.matchers)}"),
         section(covers),
-        {"type": "input", "block_id": DURATION, "label": _plain("For how long"), "element": {
+        {"type": "input", "block_id": DURATION, "label": plain("For how long"), "element": {
             "type": "static_select", "action_id": DURATION, "options": options, "initial_option": options[0]}},
-        {"type": "input", "block_id": COMMENT, "optional": True, "label": _plain("Why"), "element": {
+        {"type": "input", "block_id": COMMENT, "optional": True, "label": plain("Why"), "element": {
             "type": "plain_text_input", "action_id": COMMENT, "max_length": MAX_COMMENT}},
         context("It is shown in the incident's thread, with your name, and can be ended there."),
     ]  # fmt: skip
-    return _modal(blocks) | {"callback_id": SILENCE_FORM, "submit": _plain("Silence"), "private_metadata": kept}
+    return modal(SILENCE_TITLE, blocks) | {
+        "callback_id": SILENCE_FORM,
+        "submit": plain("Silence"),
+        "private_metadata": kept,
+    }
 
 
 def kept(incident: int, matchers: Sequence[Matcher], channel: str, ts: str) -> str:
@@ -140,16 +135,8 @@ def _listed(matchers: Sequence[Matcher]) -> str:
     return "\n".join([*lines, *([f"and {more} more"] if more > 0 else [])])
 
 
-def _modal(blocks: Sequence[Block]) -> View:
-    return {"type": "modal", "title": _plain("Silence"), "close": _plain("Close"), "blocks": list(blocks)}
-
-
 def _option(name: str) -> Block:
-    return {"text": _plain(name), "value": name}
-
-
-def _plain(text: str) -> Block:
-    return {"type": "plain_text", "text": text, "emoji": True}
+    return {"text": plain(name), "value": name}
 
 
 def _element(values: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -21,6 +21,7 @@ from bot.errors import AmbiguousDeliveryError, DeliveryError
 from bot.model import Alert, AlertStatus, Message
 from bot.sinks import Sink
 from bot.slack import order_views as views
+from bot.slack.modal_views import View, told, waiting
 from bot.slack.mrkdwn import escape
 from bot.slack.people import People, Person
 from bot.storage.alert_records import Outcome, Verdict
@@ -97,7 +98,9 @@ class Orders:
         `place` is the clicked message's channel and ts. The form opens empty, since Slack waits for three seconds only.
         """
         try:
-            view_id = await self.modals.open(trigger, views.waiting("Looking up what a silence would cover"))
+            view_id = await self.modals.open(
+                trigger, waiting(views.SILENCE_TITLE, "Looking up what a silence would cover")
+            )
         except DeliveryError as error:
             log.warning("a form could not be opened", why=str(error))
             metrics.COMMANDS.labels("not delivered").inc()
@@ -105,36 +108,40 @@ class Orders:
         await self.show(view_id, await self._form(reference, place, user))
         return None
 
-    async def _form(self, reference: str, place: tuple[str, str], user: str) -> views.View:
+    async def _form(self, reference: str, place: tuple[str, str], user: str) -> View:
         person = await self.people.of(user)
         if person.barred or self.silencer is None:
-            return views.told(self._refused("silence", person).text)
+            return told(views.SILENCE_TITLE, self._refused("silence", person).text)
         incident = await self.reader.of_alert(reference)
         firing = await self._firing("alertmanager", incident)
         if incident is None or not firing:
-            return views.told("Nothing of this fires in Alertmanager any more.")
+            return told(views.SILENCE_TITLE, "Nothing of this fires in Alertmanager any more.")
         try:
             scope = await self.silencer.scope(covering([one.labels for one in firing]))
         except DeliveryError as error:
-            return views.told(f"Alertmanager cannot be asked what a silence would cover: {views.why(str(error))}.")
+            return told(
+                views.SILENCE_TITLE,
+                f"Alertmanager cannot be asked what a silence would cover: {views.why(str(error))}.",
+            )
         kept = views.kept(incident, scope.matchers, *place)
         if not kept:
-            return views.told(
-                "These alerts have more labels than a silence from here can hold: make it in Alertmanager."
+            return told(
+                views.SILENCE_TITLE,
+                "These alerts have more labels than a silence from here can hold: make it in Alertmanager.",
             )
         return views.form(scope, kept)
 
-    async def silence(self, view: Mapping[str, Any], user: str) -> views.View:
+    async def silence(self, view: Mapping[str, Any], user: str) -> View:
         """The form came back: make the silence, and say so in the incident's thread; gives what the form is to show now."""
         person = await self.people.of(user)
         if person.barred or self.silencer is None:
-            return views.told(self._refused("silence", person).text)
+            return told(views.SILENCE_TITLE, self._refused("silence", person).text)
         try:
             incident, matchers, channel, ts = views.unkept(str(view.get("private_metadata") or ""))
             seconds, comment = views.chosen(view)
         except ValueError as error:
             log.warning("a form came back that cannot be read", why=str(error))
-            return views.told("The form could not be read. Nothing was silenced.")
+            return told(views.SILENCE_TITLE, "The form could not be read. Nothing was silenced.")
         now = time.time()
         end = now + seconds
         try:
@@ -142,15 +149,15 @@ class Orders:
         except AmbiguousDeliveryError as error:
             doubt = f"Whether the silence was made is not known ({views.why(str(error))}): look in Alertmanager."
             await self.note(incident, "silence", person, doubt)
-            return views.told(doubt)
+            return told(views.SILENCE_TITLE, doubt)
         except DeliveryError as error:
             failed = f"Nothing was silenced: Alertmanager does not take it ({views.why(str(error))})."
             await self.note(incident, "silence", person, failed)
-            return views.told(failed)
+            return told(views.SILENCE_TITLE, failed)
         words = ", ".join(f"{one.name}={one.value}" for one in matchers)
         await self.note(incident, "silence", person, f"{made} for {seconds:.0f} s: {words}")
         message = views.silenced(matchers, end, str(person), comment, f"{incident} {made}")
-        return views.told(await self._tell(made, channel, ts, message))
+        return told(views.SILENCE_TITLE, await self._tell(made, channel, ts, message))
 
     async def _tell(self, silence_id: str, channel: str, ts: str, message: Message) -> str:
         try:
@@ -183,7 +190,7 @@ class Orders:
         members = [one.alert for one in await self.alerts.alerts_of(incident)]
         return [one for one in members if one.source == source and one.status is not AlertStatus.RESOLVED]
 
-    async def show(self, view_id: str, view: views.View) -> None:
+    async def show(self, view_id: str, view: View) -> None:
         """Change what a form shows."""
         try:
             await self.modals.update(view_id, view)

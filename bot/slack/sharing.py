@@ -23,7 +23,7 @@ from bot import metrics
 from bot.errors import DeliveryError
 from bot.model import Message
 from bot.slack import order_views, sharing_view
-from bot.slack.order_views import View
+from bot.slack.modal_views import View, told
 from bot.slack.orders import Orders
 from bot.storage.outbox_store import ROOT_KEY, OutboxStore
 
@@ -70,14 +70,14 @@ class Sharing:
         message = sharing_view.shared(row.message, person.name or person.id, words, link, time.time())
         if not await self._post(message, respond):
             await self._orders.note(int(root[1]), "share", person, f"in {where}: Slack did not take it")
-            return sharing_view.said("Slack did not take it. Nothing was shared; please try again.")
+            return told(sharing_view.TITLE, "Slack did not take it. Nothing was shared; please try again.")
         await self._orders.note(int(root[1]), "share", person, f"in {where}")
-        return sharing_view.said(f"Shared in <#{where}>." if where.startswith(("C", "G")) else "Shared.")
+        return told(sharing_view.TITLE, f"Shared in <#{where}>." if where.startswith(("C", "G")) else "Shared.")
 
     def _refused(self, text: str, user: str, why: str = "") -> View:
         metrics.COMMANDS.labels("refused").inc()
         log.warning("an incident was not shared", user=user, why=why or text)
-        return sharing_view.said(text)
+        return told(sharing_view.TITLE, text)
 
     async def _post(self, message: Message, respond: AsyncRespond) -> bool:
         try:

@@ -12,10 +12,11 @@ from typing import Any
 from bot.model import Message
 from bot.slack.budget import fit
 from bot.slack.hush import hushed
+from bot.slack.modal_views import View, modal, plain
 from bot.slack.mrkdwn import date, escape, truncate
-from bot.slack.order_views import View
 from bot.slack.views import SHARE_FORM, Block, context, link_button, section
 
+TITLE = "Share an incident"
 WHERE, WORDS = "where", "words"
 MAX_WORDS = 500
 
@@ -25,15 +26,15 @@ _STANDING = ("section", "context")
 def form(channel: str, ts: str) -> View:
     """The modal: where to, with which words. `channel` and `ts` are the incident's message, and come back with it."""
     blocks: list[Block] = [
-        {"type": "input", "block_id": WHERE, "label": _plain("Where to"), "element": {
+        {"type": "input", "block_id": WHERE, "label": plain("Where to"), "element": {
             "type": "conversations_select", "action_id": WHERE, "response_url_enabled": True,
             "filter": {"include": ["public", "private", "im", "mpim"], "exclude_bot_users": True}}},
-        {"type": "input", "block_id": WORDS, "optional": True, "label": _plain("What to say with it"), "element": {
+        {"type": "input", "block_id": WORDS, "optional": True, "label": plain("What to say with it"), "element": {
             "type": "plain_text_input", "action_id": WORDS, "multiline": True, "max_length": MAX_WORDS}},
         context("It is posted with your name, as the incident stands now, with a link to its message."),
     ]  # fmt: skip
     kept = json.dumps([channel, ts])
-    return _modal(blocks) | {"callback_id": SHARE_FORM, "submit": _plain("Share"), "private_metadata": kept}
+    return modal(TITLE, blocks) | {"callback_id": SHARE_FORM, "submit": plain("Share"), "private_metadata": kept}
 
 
 def filled(view: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -44,11 +45,6 @@ def filled(view: Mapping[str, Any]) -> tuple[str, str, str]:
     except (TypeError, KeyError, AttributeError):
         raise ValueError("not what a form of ours keeps") from None
     return str(channel), str(ts), str(words)[:MAX_WORDS].strip()
-
-
-def said(text: str) -> View:
-    """The modal with nothing left to do in it; `text` is mrkdwn."""
-    return _modal([section(text)])
 
 
 def shared(message: Message, who: str, words: str, link: str, now: float) -> Message:
@@ -69,11 +65,3 @@ def standing(message: Message) -> Message:
     quiet = hushed(message)
     kept = [block for block in quiet.blocks if block.get("type") in _STANDING]
     return Message(quiet.text, tuple({name: part for name, part in one.items() if name != "accessory"} for one in kept))
-
-
-def _modal(blocks: list[Block]) -> View:
-    return {"type": "modal", "title": _plain("Share an incident"), "close": _plain("Close"), "blocks": blocks}
-
-
-def _plain(text: str) -> Block:
-    return {"type": "plain_text", "text": text, "emoji": True}

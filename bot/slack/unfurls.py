@@ -111,9 +111,8 @@ class Unfurls:
 
 def _place(event: Mapping[str, Any]) -> dict[str, str] | None:
     """Where to show it: `unfurl_id` and `source`, which also name a message that is still being written; else the message."""
-    for names in (("unfurl_id", "source"), ("channel", "message_ts")):
-        values = [event.get(name) for name in names]
-        if all(isinstance(value, str) and value for value in values):
-            one, other = map(str, values)
-            return {"unfurl_id": one, "source": other} if names[0] == "unfurl_id" else {"channel": one, "ts": other}
+    for one, other, as_ in (("unfurl_id", "source", "source"), ("channel", "message_ts", "ts")):
+        first, second = event.get(one), event.get(other)
+        if isinstance(first, str) and isinstance(second, str) and first and second:
+            return {one: first, as_: second}
     return None

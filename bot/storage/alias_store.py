@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Table, func, insert, select
+from sqlalchemy import Table
 
 from bot.storage.database import Database
 from bot.storage.tables import AliasWordRow
-
-MAX_WORDS = 20_000
-"""Words kept. People say them one by one, so more than that is no use but an accident."""
+from bot.storage.word_log import WordLog
 
 SAME, APART, FORGOTTEN = "same", "apart", "forgotten"
 
@@ -28,23 +26,8 @@ class AliasWord(NamedTuple):
     who: str
 
 
-class AliasStore:
+class AliasStore(WordLog[AliasWord]):
     """Reads and writes one database."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def add(self, word: AliasWord) -> bool:
-        """Keep a word; False where there are too many already."""
-        async with self._database.write() as connection:
-            kept = (await connection.execute(select(func.count()).select_from(_words))).scalar_one()
-            if kept >= MAX_WORDS:
-                return False
-            await connection.execute(insert(_words).values(word._asdict()))
-        return True
-
-    async def words(self) -> list[AliasWord]:
-        """Everything said, in order."""
-        wanted = select(*(_words.c[name] for name in AliasWord._fields)).order_by(_words.c.id).limit(MAX_WORDS)
-        async with self._database.read() as connection:
-            return [AliasWord(*row) for row in await connection.execute(wanted)]
+        super().__init__(database, _words, AliasWord)

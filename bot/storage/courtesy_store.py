@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from sqlalchemy import Table, func, insert, select
+from sqlalchemy import Table, select
 
 from bot.storage.database import Database
 from bot.storage.manners_tables import CourtesyWordRow
 from bot.storage.tables import OutboxMessageRow
+from bot.storage.word_log import WordLog
 
-MAX_WORDS = 20_000
-"""Words kept. People say them one by one, so more than that is no use but an accident."""
 MAX_CHANNELS = 5_000
 
 _words: Table = CourtesyWordRow.__table__  # type: ignore[attr-defined]
@@ -29,26 +28,11 @@ class CourtesyWord(NamedTuple):
     who: str
 
 
-class CourtesyStore:
+class CourtesyStore(WordLog[CourtesyWord]):
     """Reads and writes one database."""
 
     def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def add(self, word: CourtesyWord) -> bool:
-        """Keep a word; False where there are too many already."""
-        async with self._database.write() as connection:
-            kept = (await connection.execute(select(func.count()).select_from(_words))).scalar_one()
-            if kept >= MAX_WORDS:
-                return False
-            await connection.execute(insert(_words).values(word._asdict()))
-        return True
-
-    async def words(self) -> list[CourtesyWord]:
-        """Everything said, in order."""
-        wanted = select(*(_words.c[name] for name in CourtesyWord._fields)).order_by(_words.c.id).limit(MAX_WORDS)
-        async with self._database.read() as connection:
-            return [CourtesyWord(*row) for row in await connection.execute(wanted)]
+        super().__init__(database, _words, CourtesyWord)
 
     async def channels(self) -> list[tuple[str, str]]:
         """(channel as it is written, its Slack id) of all that messages went to."""

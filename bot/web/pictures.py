@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -81,6 +82,21 @@ class Looked:
     now: float
     verdict: Verdict | None = None
     onset: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """What a reader of the page `/map` chose: `moment` None for now."""
+
+    query: Query
+    wish: Wish
+    moment: float | None
+
+    @classmethod
+    def of(cls, given: Mapping[str, str], now: float) -> Chosen:
+        """As the page's address says it. Raises BadRequest naming the parameter that is wrong."""
+        wish = Wish(given.get("direction", "both"), parameters.flag(given, "supposed"))
+        return cls(parameters.query(given), wish, parameters.moment(given, "at", now))
 
 
 async def focus_at(view: MapView, history: History, name: str, moment: float | None, query: Query) -> Focus:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from bot.enrich import answers, backstage, workload_answers
@@ -37,6 +38,9 @@ Json = dict[str, Any]
 _DAY = 86_400.0
 _STILL_IN_MEMORY = 900.0  # of the hour in memory, the most that may lie after the moment asked about
 _TIMES = ("opened_at", "updated_at", "resolved_at", "starts_at", "ends_at", "at")
+
+_Answer = Callable[[MapView, str, float, Query], Json]
+"""(map, whom it is about, now, parameters) -> the answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +88,7 @@ class Questions:
         )
 
     async def _service(self, asked: _Asked) -> Json:
-        def make(view: MapView, now: float) -> Json:
-            if asked.query.level == WORKLOAD:
-                return workload_answers.service(view, asked.about, now, asked.query)
-            return answers.service(view, _id(view, asked.about), now, asked.query)
-
-        return await self._made(asked, make)
+        return await self._made(asked, partial(_at_level, asked, workload_answers.service, answers.service))
 
     async def _owner(self, asked: _Asked) -> Json:
         return await self._made(asked, lambda view, now: answers.owner(view, asked.about, now))
@@ -108,12 +107,8 @@ class Questions:
         return await why(self._view, self._history, self._incidents, asked.about, asked.given, asked.query.limit)
 
     async def _dependencies(self, asked: _Asked) -> Json:
-        def make(view: MapView, now: float) -> Json:
-            if asked.query.level == WORKLOAD:
-                return workload_answers.dependencies_of(view, asked.about, now, asked.query)
-            return answers.dependencies_of(view, _id(view, asked.about), now, asked.query)
-
-        return await self._made(asked, make)
+        by_level = partial(_at_level, asked, workload_answers.dependencies_of, answers.dependencies_of)
+        return await self._made(asked, by_level)
 
     async def _backstage(self, asked: _Asked) -> Json:
         return await self._made(
@@ -263,6 +258,13 @@ def _concerns(view: MapView, change: EdgeChange, services: set[str], query: Quer
         return False
     here = [end for end in ends if end in view.graph]
     return not query.scoped or any(answers.in_scope(view, end, query) for end in here)
+
+
+def _at_level(asked: _Asked, of_workload: _Answer, of_service: _Answer, view: MapView, now: float) -> Json:
+    """The answer about a workload or a service, by the level that was asked for."""
+    if asked.query.level == WORKLOAD:
+        return of_workload(view, asked.about, now, asked.query)
+    return of_service(view, _id(view, asked.about), now, asked.query)
 
 
 def _id(view: MapView, text: str) -> str:

@@ -15,14 +15,12 @@ from bot.enrich.view import MapView
 from bot.errors import NotFound
 from bot.history import History
 from bot.names import MAX_ID
-from bot.picture.choose import Wish
 from bot.picture.focus import Focus
 from bot.storage.grade_store import GradeStore
 from bot.storage.incident_reader import IncidentReader
 from bot.storage.team_store import TeamStore
-from bot.web import parameters
 from bot.web.grades import confirm
-from bot.web.pictures import focus_at, look
+from bot.web.pictures import Chosen, focus_at, look
 from bot.web.questions import changes, why
 from bot.web.status import Parts, examine
 
@@ -68,10 +66,9 @@ class StoredAnswers:
 
     async def pictured(self, given: Mapping[str, str]) -> Focus:
         """See `bot.slack.unfurls.Drawn`."""
-        query, moment = parameters.query(given), parameters.moment(given, "at", time.time())
-        wish = Wish(given.get("direction", "both"), parameters.flag(given, "supposed"))
-        view, name = self._parts.view, given.get("service", "")
-        return (await look(view, self._history, name, moment, query, wish)).focus
+        chosen, name = Chosen.of(given, time.time()), given.get("service", "")
+        looked = await look(self._parts.view, self._history, name, chosen.moment, chosen.query, chosen.wish)
+        return looked.focus
 
     async def incident(self, wanted: str) -> Json:
         """See `Stored.incident`."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bot.storage import alias_store
+from bot.storage import word_log
 from bot.storage.alias_store import APART, FORGOTTEN, SAME, AliasStore, AliasWord
 from bot.storage.database import Database
 
@@ -20,7 +20,7 @@ async def test_every_word_is_kept_in_the_order_it_was_said(database: Database) -
 
 
 async def test_too_many_words_are_not_kept(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(alias_store, "MAX_WORDS", 2)
+    monkeypatch.setattr(word_log, "MAX_WORDS", 2)
     store = AliasStore(database)
     assert [await store.add(AliasWord(1.0, SAME, str(one), "b", "")) for one in range(3)] == [True, True, False]
     assert len(await store.words()) == 2

@@ -7,7 +7,7 @@ import pytest
 from bot.courtesy_book import CourtesyBook
 from bot.errors import BadRequest
 from bot.model import Message
-from bot.storage import courtesy_store
+from bot.storage import word_log
 from bot.storage.courtesy_store import CourtesyStore
 from bot.storage.database import Database
 from bot.storage.outbox_store import OutboxStore, put
@@ -64,7 +64,7 @@ async def test_only_a_channel_can_be_left_alone(database: Database, channel: str
 
 
 async def test_too_much_is_refused_in_words(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(courtesy_store, "MAX_WORDS", 1)
+    monkeypatch.setattr(word_log, "MAX_WORDS", 1)
     book = CourtesyBook(CourtesyStore(database))
     await book.mute("C0000PAY1", "team-pay", "ada", 1.0)
     with pytest.raises(BadRequest, match="Too much"):

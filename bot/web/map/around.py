@@ -28,7 +28,6 @@ from bot.page.figure import Mark
 from bot.page.panel import Known, panel
 from bot.page.slider import slider
 from bot.picture import words
-from bot.picture.choose import Wish
 from bot.picture.dot import dot
 from bot.picture.focus import Focus
 from bot.picture.painter import Painter
@@ -36,7 +35,7 @@ from bot.web import openapi, parameters
 from bot.web.map.drawing import laid_out
 from bot.web.map.reply import Door, page
 from bot.web.map.sources import Sources
-from bot.web.pictures import Looked, look
+from bot.web.pictures import Chosen, Looked, look
 
 Made = TypeVar("Made")
 
@@ -60,9 +59,9 @@ class MapPage:
         parameters.check(given, openapi.allowed("map"))
         if not given.get("service", "").strip():
             raise web.HTTPFound("/")
-        sources, query, now = self._sources, parameters.query(given), time.time()
-        moment = parameters.moment(given, "at", now)
-        wish = Wish(given.get("direction", "both"), parameters.flag(given, "supposed"))
+        sources, now = self._sources, time.time()
+        asked = Chosen.of(given, now)
+        query, wish, moment = asked.query, asked.wish, asked.moment
         try:
             looked = await look(sources.view, sources.history, given["service"], moment, query, wish)
         except NotFound as error:
